@@ -1,0 +1,102 @@
+package scsi
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Nexus is the I_T_L nexus as one logical unit sees it: who speaks, through
+// which target port, and the unit attentions that it has yet to be told.
+type Nexus struct {
+	Initiator string  // initiator port name, or the USB host's; shown to people
+	ISID      [6]byte // iSCSI initiator session id; zero for other transports
+	Port      Port    // target port
+	Address   string  // network address of the initiator, for status; may be empty
+	Since     time.Time
+
+	mu      sync.Mutex
+	ua      []Sense
+	pending atomic.Int32 // len(ua), read without mu on every command
+}
+
+// A Port is a target port: the only thing in which two front ends of one drive
+// differ to the logical unit.
+type Port struct {
+	Protocol   Protocol
+	Name       string // target port name: for iSCSI "iqn…,t,0x0001"; empty for USB
+	RelativeID uint16 // relative target port identifier, from 1
+	Group      uint16 // target port group tag
+}
+
+// A Protocol is a transport protocol.
+type Protocol byte
+
+// Transport protocols.
+const (
+	ISCSI Protocol = iota + 1
+	USB
+)
+
+// maxUnitAttentions bounds the queue of a host that never sends a command.
+const maxUnitAttentions = 8
+
+// Key identifies the initiator port across nexuses: the same host coming back
+// has the same key (SAM-5, 4.8; RFC 7143, 4.4).
+func (n *Nexus) Key() string {
+	return fmt.Sprintf("%s,i,0x%x", n.Initiator, n.ISID)
+}
+
+// Raise queues a unit attention. The same one is not queued twice; a power on
+// or reset (29h) drops those before it (SAM-5, 5.14).
+func (n *Nexus) Raise(s Sense) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s.Code>>8 == 0x29 {
+		n.ua = n.ua[:0]
+	}
+	for _, have := range n.ua {
+		if have.Is(s) {
+			return
+		}
+	}
+	if len(n.ua) < maxUnitAttentions {
+		n.ua = append(n.ua, s)
+	}
+	n.pending.Store(int32(len(n.ua)))
+}
+
+// Take removes the oldest unit attention and returns it.
+func (n *Nexus) Take() (Sense, bool) {
+	if n.pending.Load() == 0 {
+		return Sense{}, false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.ua) == 0 {
+		return Sense{}, false
+	}
+	s := n.ua[0]
+	n.ua = append(n.ua[:0], n.ua[1:]...)
+	n.pending.Store(int32(len(n.ua)))
+	return s, true
+}
+
+// Drop removes the unit attention s from the queue, when what it says is no
+// longer so.
+func (n *Nexus) Drop(s Sense) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	keep := n.ua[:0]
+	for _, have := range n.ua {
+		if !have.Is(s) {
+			keep = append(keep, have)
+		}
+	}
+	n.ua = keep
+	n.pending.Store(int32(len(n.ua)))
+}
+
+// Pending reports whether a unit attention waits to be told.
+func (n *Nexus) Pending() bool { return n.pending.Load() > 0 }
