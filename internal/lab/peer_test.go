@@ -1,0 +1,102 @@
+package lab
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestLoginToPeer(t *testing.T) {
+	Need(t, "kernel", "tgtd", "iscsistart", "xorriso")
+	t.Parallel()
+	iso := ISO(t, Image{Size: 3 << 20, Seed: 2, Label: "HELLO"})
+	peer := Tgtd(t, iso)
+	g := &Guest{
+		Modules:  []string{"crc32c_generic", "iscsi_tcp", "sr_mod", "sg", "isofs"},
+		Binaries: []string{"iscsistart"},
+		Net:      true,
+		Script: `
+			iscsistart -i iqn.2026-11.lab:guest -t ` + peer.IQN + ` -g 1 -a 10.0.2.2 -p ` + peer.Port() + `
+			i=0; until [ -b /dev/sr0 ] || [ $i = 200 ]; do sleep 0.1; i=$((i+1)); done
+			host sum $(sha256sum /dev/sr0) || exit 2
+			mount -t iso9660 -o ro /dev/sr0 /mnt || exit 3
+			cd /mnt && sha256sum -c SUMS || exit 4`,
+		Hooks: map[string]Hook{
+			"sum": func(args []string) (string, error) {
+				if want := SHA256(t, iso); args[0] != want {
+					t.Errorf("sha256 of the device is %s; want %s", args[0], want)
+				}
+				return "", nil
+			},
+		},
+	}
+	if r := g.Run(t); r.Status != 0 {
+		t.Errorf("status %d; want 0", r.Status)
+	}
+}
+
+func TestGenericThroughQEMU(t *testing.T) {
+	Need(t, "kernel", "tgtd", "genisoimage")
+	t.Parallel()
+	iso := ISO(t, Image{Kind: UDF, Size: 1 << 20, Seed: 3})
+	g := &Guest{
+		Modules: []string{"virtio_pci", "virtio_scsi", "sr_mod", "sg", "udf"},
+		Args:    SCSI(Tgtd(t, iso).URL(), "scsi-generic"),
+		Script: `
+			echo "model $(cat /sys/block/sr0/device/model)"
+			mount -t udf -o ro /dev/sr0 /mnt && cd /mnt && sha256sum -c SUMS`,
+	}
+	r := g.Run(t)
+	if r.Status != 0 || !strings.Contains(r.Log, "model VIRTUAL-CDROM") {
+		t.Errorf("status %d; want 0 and the peer's INQUIRY data in the log", r.Status)
+	}
+}
+
+func TestBootFirmware(t *testing.T) {
+	Need(t, "ovmf", "tgtd", "grub-mkrescue")
+	t.Parallel()
+	disc := GrubISO(t)
+	good := Tgtd(t, disc).URL()
+	bad := Tgtd(t, flipByte(t, disc)).URL()
+	for _, tt := range []struct {
+		name   string
+		fw     Firmware
+		status int
+	}{
+		{"SeaBIOS virtio-scsi", Firmware{Args: SCSI(good, "scsi-generic")}, 0},
+		{"SeaBIOS virtio-scsi, wrong data", Firmware{Args: SCSI(bad, "scsi-generic")}, 1},
+		{"OVMF usb-bot", Firmware{UEFI: true, Args: USB(good, "scsi-generic")}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if r := BootFirmware(t, tt.fw); r.Status != tt.status {
+				t.Errorf("status %d; want %d", r.Status, tt.status)
+			}
+		})
+	}
+}
+
+// flipByte copies a disc of writeData's making with one bit of its data changed.
+func flipByte(t *testing.T, disc string) string {
+	t.Helper()
+	p, err := os.ReadFile(disc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := make([]byte, 64)
+	if _, err := io.ReadFull(seeded(1), data); err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(p, data)
+	if at < 0 {
+		t.Fatal("the data is not on the disc in one piece")
+	}
+	p[at] ^= 1
+	out := filepath.Join(t.TempDir(), "bad.iso")
+	if err := os.WriteFile(out, p, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
