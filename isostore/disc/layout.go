@@ -1,6 +1,9 @@
 package disc
 
-import "iter"
+import (
+	"iter"
+	"strings"
+)
 
 // A Kind is a kind of medium.
 type Kind byte
@@ -28,6 +31,29 @@ func KindFor(n int64) Kind {
 		return DVD
 	}
 	return BD
+}
+
+// MaxBlocks returns how many blocks a medium of kind k holds, 0 when no limit is
+// kept.
+func (k Kind) MaxBlocks() int64 {
+	switch k {
+	case CD:
+		return MaxCDBlocks
+	case DVD:
+		return MaxDVDBlocks
+	}
+	return 0
+}
+
+// ParseKind returns the kind of medium that text names, "cd", "dvd" or "bd" in
+// any case, and whether it names one.
+func ParseKind(text string) (Kind, bool) {
+	for _, k := range []Kind{CD, DVD, BD} {
+		if strings.EqualFold(text, k.String()) {
+			return k, true
+		}
+	}
+	return 0, false
 }
 
 func (k Kind) String() string {
