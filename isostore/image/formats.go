@@ -1,0 +1,87 @@
+package image
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"spindle/isostore/disc"
+)
+
+// A format opens one kind of image. open returns an error wrapping ErrFormat
+// when the file is of another kind, and any other error when it is damaged; it
+// does not name the file. It fills in of info what describe cannot know.
+type format struct {
+	name string
+	exts []string // with the dot, in lower case
+	open func(f *file, o Options, info *Info) (disc.Disc, error)
+}
+
+// formats is in probing order: those with a magic number before those without.
+var formats = []format{isoFormat}
+
+// foreign are formats that a person may well take for an image, by how they
+// begin: the error says what to do.
+var foreign = []struct{ magic, what, hint string }{
+	{"\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00", "raw CD sectors of 2352 bytes", "convert it to blocks of 2048 bytes"},
+	{"\x1f\x8b", "gzip data", "unpack it first"},
+	{"\xfd7zXZ\x00", "xz data", "unpack it first"},
+	{"\x28\xb5\x2f\xfd", "zstd data", "unpack it first"},
+	{"BZh", "bzip2 data", "unpack it first"},
+	{"PK\x03\x04", "a zip archive", "unpack it first"},
+	{"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it first"},
+	{"MComprHD", "a CHD image", "convert it with chdman extractcd"},
+	{"CISO", "a CSO image", "unpack it first"},
+	{"QFI\xfb", "a qcow2 image", "convert it with qemu-img convert -O raw"},
+	{"<!DOCTYPE html", "a web page", "download the image again"},
+	{"<html", "a web page", "download the image again"},
+}
+
+// HasImageName reports whether name ends as the names of disc images do, so
+// that a list of images need not open every file.
+func HasImageName(name string) bool {
+	ext := strings.ToLower(path.Ext(name))
+	for _, f := range formats {
+		for _, e := range f.exts {
+			if ext == e {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// open tries the formats in order.
+func open(f *file, o Options, info *Info) (disc.Disc, error) {
+	if f.size == 0 {
+		return nil, fmt.Errorf("%w: the file is empty", ErrFormat)
+	}
+	var reason error
+	for i := range formats {
+		d, err := formats[i].open(f, o, info)
+		if err == nil {
+			info.Format = formats[i].name
+			return d, nil
+		}
+		if !errors.Is(err, ErrFormat) {
+			info.Format = formats[i].name
+			return nil, err
+		}
+		reason = errors.Join(reason, err)
+	}
+	return nil, foreignError(f, reason)
+}
+
+// foreignError adds to reason what the file seems to be instead.
+func foreignError(f *file, reason error) error {
+	head := make([]byte, 16)
+	n, _ := f.ReadAt(head, 0)
+	for _, k := range foreign {
+		if bytes.HasPrefix(head[:n], []byte(k.magic)) {
+			return fmt.Errorf("%w: it holds %s (hint: %s)", ErrFormat, k.what, k.hint)
+		}
+	}
+	return reason
+}

@@ -1,0 +1,175 @@
+// Package image opens disc images. A format is one file of this package and
+// one line of the list in formats.go.
+//
+// Every opener treats its file as hostile: it allocates a bounded amount, does
+// not panic, and fails with an error that names the file and the reason. An
+// image is opened read-only and is never loaded whole.
+package image
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"spindle/isostore/disc"
+)
+
+// Errors of opening an image, beside those of package os.
+var (
+	// ErrFormat: the file is not an image of the format, or of any known one.
+	ErrFormat = errors.New("not a disc image of a known format")
+	// ErrNotRegular: the name is a directory, a FIFO, a socket or a device.
+	ErrNotRegular = errors.New("not a regular file")
+	// ErrDamaged: the file is an image of the format, but an incomplete or a
+	// contradictory one.
+	ErrDamaged = errors.New("damaged image")
+)
+
+// Options say how to open an image. The zero value is right for most.
+type Options struct {
+	// Kind is the medium to take the image for; zero chooses by size.
+	Kind disc.Kind
+}
+
+// Info is what an opened image says about itself, for people and for programs:
+// its JSON form is part of the command line interface.
+type Info struct {
+	Name        string      `json:"name"`               // as it was asked for
+	Path        string      `json:"path"`               // where it was found
+	Format      string      `json:"format"`             // name of the image format, "iso"
+	Medium      string      `json:"medium"`             // CD, DVD or BD
+	Layers      int         `json:"layers"`             // recorded layers
+	Blocks      int64       `json:"blocks"`             // blocks of 2048 bytes that a host can address
+	Size        int64       `json:"size"`               // of the file, in bytes
+	Modified    time.Time   `json:"modified"`           // of the file
+	Label       string      `json:"label"`              // of the file system, ISO 9660 before UDF
+	FileSystems []string    `json:"filesystems"`        // among iso9660, joliet, udf
+	Sessions    []Session   `json:"sessions"`           // the layout
+	Boot        []BootEntry `json:"boot,omitempty"`     // El Torito entries, in the catalogue's order
+	Warnings    []string    `json:"warnings,omitempty"` // what is odd but does not prevent reading
+}
+
+// A Session is a disc.Session in JSON.
+type Session struct {
+	Number  int     `json:"number"`
+	LeadOut int64   `json:"leadout"` // LBA where the lead-out starts
+	Tracks  []Track `json:"tracks"`
+}
+
+// A Track is a disc.Track in JSON.
+type Track struct {
+	Number int    `json:"number"`
+	Mode   string `json:"mode"`   // audio, mode1, mode2, mode2xa or data
+	Start  int64  `json:"start"`  // LBA of index 1
+	Blocks int64  `json:"blocks"` // to the track's end
+}
+
+// Open opens the image name below root; name is slash-separated and relative.
+// A symbolic link is followed as long as it stays below root. Opening never
+// waits: a name that is not of a regular file fails with ErrNotRegular.
+//
+// The Info is filled in as far as the image could be understood, also when
+// Open fails. The caller closes the Disc.
+func Open(root *os.Root, name string, o Options) (disc.Disc, Info, error) {
+	info := Info{Name: name, Path: filepath.Join(root.Name(), filepath.FromSlash(name))}
+	f, err := openRegular(root, name)
+	if err != nil {
+		return nil, info, err
+	}
+	img, err := newFile(f, info.Path)
+	if err != nil {
+		f.Close()
+		return nil, info, err
+	}
+	info.Size, info.Modified = img.size, img.modified
+	d, err := open(img, o, &info)
+	if err != nil {
+		f.Close()
+		return nil, info, fmt.Errorf("%s: %w", info.Path, err)
+	}
+	describe(d.Layout(), &info)
+	return d, info, nil
+}
+
+// OpenFile opens the image at path, which may be a symbolic link to anywhere:
+// for a file that the operator named, not for one from a host or a web page.
+func OpenFile(path string, o Options) (disc.Disc, Info, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		real, err = filepath.Abs(real)
+	}
+	if err != nil {
+		return nil, Info{Name: path, Path: path}, err
+	}
+	root, err := os.OpenRoot(filepath.Dir(real))
+	if err != nil {
+		return nil, Info{Name: path, Path: real}, err
+	}
+	defer root.Close()
+	d, info, err := Open(root, filepath.Base(real), o)
+	info.Name = path
+	return d, info, err
+}
+
+// Inspect opens the image at path, as OpenFile does, and says what it is. When
+// it fails, Info holds what could be understood.
+func Inspect(path string, o Options) (Info, error) {
+	d, info, err := OpenFile(path, o)
+	if err != nil {
+		return info, err
+	}
+	return info, d.Close()
+}
+
+// openRegular opens a regular file. It looks before it opens, because opening
+// a device can act on it; it opens without waiting and newFile looks again,
+// because the name may be another file's by then.
+func openRegular(root *os.Root, name string) (*os.File, error) {
+	path := filepath.Join(root.Name(), filepath.FromSlash(name))
+	fi, err := root.Stat(name)
+	if err != nil {
+		if l, lerr := root.Lstat(name); lerr == nil && l.Mode()&os.ModeSymlink != 0 && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("%s: symbolic link: %w (hint: links are followed only inside the image directory; copy or bind-mount the file instead)", path, cause(err))
+		}
+		return nil, fmt.Errorf("%s: %w", path, cause(err))
+	}
+	if err := checkRegular(fi); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, cause(err))
+	}
+	return f, nil
+}
+
+// checkRegular says what a file is when it is not a regular one.
+func checkRegular(fi os.FileInfo) error {
+	what := ""
+	switch m := fi.Mode(); {
+	case m.IsRegular():
+		return nil
+	case m.IsDir():
+		what = "a directory"
+	case m&os.ModeNamedPipe != 0:
+		what = "a FIFO"
+	case m&os.ModeSocket != 0:
+		what = "a socket"
+	case m&os.ModeDevice != 0:
+		what = "a device"
+	default:
+		what = m.Type().String()
+	}
+	return fmt.Errorf("%w: %s", ErrNotRegular, what)
+}
+
+// cause strips the path that os puts into its errors: ours name it already.
+func cause(err error) error {
+	if p, ok := errors.AsType[*os.PathError](err); ok {
+		return p.Err
+	}
+	return err
+}
