@@ -181,7 +181,7 @@ func (a archive) binary(name string) error {
 func (a archive) libraries(file string, unpacked bool) error {
 	f, err := elf.Open(file)
 	if err != nil {
-		return nil //nolint:nilerr // a script: it brings its own interpreter
+		return nil // a script: Binaries names its interpreter
 	}
 	defer f.Close()
 	if f.Section(".interp") == nil {

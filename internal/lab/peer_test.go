@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"encoding/hex"
 	"io"
 	"os"
 	"path/filepath"
@@ -43,15 +44,39 @@ func TestGenericThroughQEMU(t *testing.T) {
 	t.Parallel()
 	iso := ISO(t, Image{Kind: UDF, Size: 1 << 20, Seed: 3})
 	g := &Guest{
-		Modules: []string{"virtio_pci", "virtio_scsi", "sr_mod", "sg", "udf"},
-		Args:    SCSI(Tgtd(t, iso).URL(), "scsi-generic"),
+		Modules:  []string{"virtio_pci", "virtio_scsi", "sr_mod", "sg", "udf"},
+		Binaries: []string{"guesttool"},
+		Args:     SCSI(Tgtd(t, iso).URL(), "scsi-generic"),
 		Script: `
-			echo "model $(cat /sys/block/sr0/device/model)"
-			mount -t udf -o ro /dev/sr0 /mnt && cd /mnt && sha256sum -c SUMS`,
+			guesttool uevents >/tmp/uevents &
+			guesttool status /dev/sr0
+			guesttool sgio /dev/sr0 "12 00 00 00 24 00" 36
+			guesttool sgio /dev/sr0 99
+			a=$(guesttool pread /dev/sr0 32768 2048)
+			b=$(dd if=/dev/sr0 bs=2048 skip=16 count=1 2>/dev/null | sha256sum)
+			[ "$a  -" = "$b" ] || exit 4
+			mount -t udf -o ro /dev/sr0 /mnt && cd /mnt && sha256sum -c SUMS || exit 2
+			cd / && umount /mnt
+			echo change >/sys/block/sr0/uevent
+			guesttool eject /dev/sr0 || exit 3
+			guesttool status /dev/sr0
+			guesttool closetray /dev/sr0
+			i=0; until grep change@ /tmp/uevents || [ $i = 100 ]; do sleep 0.1; i=$((i+1)); done
+			[ $i -lt 100 ]`,
 	}
 	r := g.Run(t)
-	if r.Status != 0 || !strings.Contains(r.Log, "model VIRTUAL-CDROM") {
-		t.Errorf("status %d; want 0 and the peer's INQUIRY data in the log", r.Status)
+	if r.Status != 0 {
+		t.Errorf("status %d; want 0", r.Status)
+	}
+	for _, want := range []string{
+		"\ndisc\n",
+		hex.EncodeToString([]byte("VIRTUAL-CDROM")),                   // INQUIRY is the peer's, not QEMU's
+		"status=02 host=00 driver=08 residual=0 sense=70000500000000", // so is the sense of an unknown opcode
+		"DISK_MEDIA_CHANGE=1",
+	} {
+		if !strings.Contains(r.Log, want) {
+			t.Errorf("the console lacks %q", want)
+		}
 	}
 }
 

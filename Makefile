@@ -1,0 +1,37 @@
+# Two commands do all the set-up: make run, and make test (as root on Debian, it
+# installs what the tests need; elsewhere it says what is missing).
+tool := go tool -modfile=tools.mod
+fuzz ?= 5
+soak ?= 300
+testflags ?=
+
+.PHONY: build run deps test lint bench soak
+
+build:
+	go build -o bin/spindle ./cmd/spindle
+
+run: build
+	./bin/spindle serve --sample
+
+deps:
+	hack/deps
+
+test:
+	@if [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then hack/deps; else hack/deps --check; fi
+	go run ./hack/gotest -race -vet=off -timeout 10m $(testflags) ./...
+	hack/fuzz $(fuzz)
+
+lint:
+	@unformatted=$$($(tool) gofumpt -l .) && if [ -n "$$unformatted" ]; then \
+		echo "not formatted (remedy: $(tool) gofumpt -w .):"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	$(tool) staticcheck ./...
+	go fix -diff ./...
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+# Long fuzzing, and tests that last as long as SPINDLE_SOAK lets them.
+soak:
+	SPINDLE_SOAK=1 go test -race -run Soak -count=1 -timeout 4h ./...
+	hack/fuzz $(soak)
