@@ -1,0 +1,226 @@
+// Package mmcemu is an emulated optical drive: a logical unit that answers the
+// commands of MMC-6 from a disc model, and a tray that people and programs open
+// and close.
+//
+// It knows no transport and no image format. Commands, mode pages and features
+// stand in tables beside their handlers; what commands share is done by the
+// dispatcher (command.go); the tray and what hosts are told about it is one
+// small state machine under one mutex (tray.go, nexus.go).
+package mmcemu
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"spindle/scsi"
+)
+
+// Options make a drive. The zero value is a drive that works.
+type Options struct {
+	Vendor   string // INQUIRY, 8 characters at most
+	Product  string // 16 characters at most
+	Revision string // 4 characters at most
+	Serial   string // at least 12 characters of 0-9 and A-Z
+	NAA      uint64 // designator, a locally assigned 3xxxxxxxxxxxxxxxh; 0 makes one of Serial
+
+	// SwapHold is how long at most a swap leaves the drive empty for hosts to
+	// notice that the old medium went: by default 2.5 s, since hosts poll each
+	// 1 or 2 s. It ends sooner when every nexus has been told. Negative is none.
+	SwapHold time.Duration
+	// LoadTime is how long a disc takes to become ready in a closed tray.
+	LoadTime time.Duration
+	// RemoveOnEject makes a host's eject take the disc out for good, so that a
+	// host's load does not bring it back.
+	RemoveOnEject bool
+
+	Log *slog.Logger
+	// OnEvent is told what happens in the drive. It is called without the
+	// drive's mutex, from whatever goroutine made it happen, and should return
+	// soon: it may hold up the command that it tells about.
+	OnEvent func(Event)
+	// Ports are what [Drive.Ports] returned before a restart.
+	Ports []PortRecord
+}
+
+// A Drive is an emulated optical drive with a tray. All methods may be called
+// concurrently.
+type Drive struct {
+	o        Options
+	log      *slog.Logger
+	commands *commandTable
+	cur      atomic.Pointer[medium] // the medium while the drive is ready, else nil
+
+	mu        sync.Mutex
+	closed    bool
+	open      bool        // the tray
+	disc      *medium     // in the closed drive or on the open tray; nil for none
+	loading   *time.Timer // runs while disc becomes ready
+	readyAt   time.Time   // when loading ends
+	removedAt time.Time   // when the last medium stopped being ready
+	change    *change     // an operator's insert that is not complete
+	serial    int         // of the last medium, to name those without an ID
+	nexuses   map[*scsi.Nexus]*nexus
+	ports     []PortRecord // of nexuses lost, oldest first
+	pages     [][]byte     // current values, beside modePages
+	speed     int          // read speed that a host set, in kB/s; 0 is the fastest
+
+	events  []Event   // to tell when mu is released
+	garbage []*medium // to release when mu is released
+}
+
+var (
+	_ scsi.LogicalUnit  = (*Drive)(nil)
+	_ scsi.Concurrent   = (*Drive)(nil)
+	_ scsi.NexusWatcher = (*Drive)(nil)
+	_ scsi.Resetter     = (*Drive)(nil)
+)
+
+// ErrClosed is returned by a drive that was closed.
+var ErrClosed = errors.New("drive is closed")
+
+// New returns an empty drive with its tray closed.
+func New(o Options) *Drive {
+	setDefault(&o.Vendor, "SPINDLE")
+	setDefault(&o.Product, "VIRTUAL CD/DVD")
+	setDefault(&o.Revision, "1.0")
+	setDefault(&o.Serial, "000000000000")
+	if o.NAA == 0 {
+		h := fnv.New64a()
+		fmt.Fprintf(h, "%s %s", o.Vendor, o.Serial)
+		o.NAA = h.Sum64()&(1<<60-1) | 3<<60
+	}
+	if o.SwapHold == 0 {
+		o.SwapHold = 2500 * time.Millisecond
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &Drive{o: o, log: o.Log, commands: newCommandTable(), nexuses: make(map[*scsi.Nexus]*nexus)}
+	d.pages = defaultPages()
+	for _, r := range o.Ports {
+		d.remember(r)
+	}
+	return d
+}
+
+func setDefault(s *string, value string) {
+	if *s == "" {
+		*s = value
+	}
+}
+
+// Close takes the disc out and ends the drive. Reads that run finish on the
+// disc; later commands find no medium.
+func (d *Drive) Close() error {
+	d.mu.Lock()
+	defer d.unlock()
+	if !d.closed {
+		d.closed = true
+		d.abandonChange(ErrClosed)
+		d.takeOut()
+	}
+	return nil
+}
+
+// unlock releases the mutex and does what must not be done under it: telling
+// events, closing discs.
+func (d *Drive) unlock() {
+	events, garbage := d.events, d.garbage
+	d.events, d.garbage = nil, nil
+	d.mu.Unlock()
+	for _, m := range garbage {
+		m.release()
+	}
+	for _, e := range events {
+		d.tell(e)
+	}
+}
+
+// emit queues an event until unlock.
+func (d *Drive) emit(e Event) { d.events = append(d.events, e) }
+
+// tell reports an event; the mutex is not held.
+func (d *Drive) tell(e Event) {
+	d.log.Debug("drive event", "event", e.Kind, "medium", e.Medium, "nexus", e.Nexus, "err", e.Err)
+	if d.o.OnEvent != nil {
+		d.o.OnEvent(e)
+	}
+}
+
+// An EventKind is what happened.
+type EventKind string
+
+// Kinds of events.
+const (
+	EventReady    EventKind = "ready"      // a medium became ready
+	EventEjected  EventKind = "ejected"    // an operator took the medium out
+	EventHostOut  EventKind = "host-eject" // a host ejected the medium
+	EventHostIn   EventKind = "host-load"  // a host closed the tray over the disc on it
+	EventHeld     EventKind = "held"       // a host began to prevent removal
+	EventReleased EventKind = "released"   // the last host that prevented removal lets go
+	EventAlarm    EventKind = "alarm"      // a medium could not be read; once for each medium
+)
+
+// An Event is something that happened in the drive.
+type Event struct {
+	Kind     EventKind
+	Medium   string // name of the medium that it concerns, if any
+	MediumID string
+	Nexus    string // initiator that did it, if one did
+	Removed  bool   // EventHostOut: the disc went for good
+	Err      error  // EventAlarm
+}
+
+// Status is what a drive is, at one moment.
+type Status struct {
+	State    string // "ready", "changing", "open" or "empty"
+	Medium   string // name of the medium, also when it lies on the open tray
+	MediumID string
+	Next     string // name of the medium that is about to be inserted
+	Kind     string // CD, DVD or BD
+	Blocks   int64  // of 2048 bytes
+	Holders  []Holder
+	Nexuses  []NexusStatus
+}
+
+// A NexusStatus is a host that is connected to the drive.
+type NexusStatus struct {
+	Initiator string
+	Address   string
+	Since     time.Time
+}
+
+// Status returns what the drive is now.
+func (d *Drive) Status() Status {
+	d.mu.Lock()
+	defer d.unlock()
+	s := Status{State: d.state(), Holders: d.holders()}
+	if m := d.disc; m != nil {
+		s.Medium, s.MediumID = m.name, m.id
+		s.Kind, s.Blocks = m.layout.Kind.String(), int64(m.blocks())
+	}
+	if d.change != nil {
+		s.Next = d.change.m.name
+	}
+	for n := range d.nexuses {
+		s.Nexuses = append(s.Nexuses, NexusStatus{n.Initiator, n.Address, n.Since})
+	}
+	return s
+}
+
+func (d *Drive) state() string {
+	switch {
+	case d.cur.Load() != nil:
+		return "ready"
+	case d.change != nil || d.loading != nil:
+		return "changing"
+	case d.open:
+		return "open"
+	}
+	return "empty"
+}

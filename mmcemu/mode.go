@@ -1,0 +1,154 @@
+package mmcemu
+
+import (
+	"context"
+	"encoding/binary"
+
+	"spindle/scsi"
+)
+
+var modeCommands = []command{
+	{0x1A, "MODE SENSE(6)", concurrent, alloc8(4), checkModeSense, (*Drive).modeSense6},
+	{0x5A, "MODE SENSE(10)", concurrent, alloc16(7), checkModeSense, (*Drive).modeSense10},
+}
+
+// A modePage is a mode page: its default, page code and length first, and
+// which of its bits a host may change.
+type modePage struct{ value, changeable []byte }
+
+// Codes of mode pages.
+const (
+	capabilitiesPage = 0x2A
+	allPages         = 0x3F
+)
+
+// modePages are the mode pages, ascending. The values of page 2Ah that depend
+// on the drive's state are filled in by currentPage. Header and page together
+// stay below 128 bytes: Linux takes a longer page 2Ah for none at all.
+// Source: MMC-6, clause 7; for 01h and 1Ah SPC-4 and SBC-3.
+var modePages = []modePage{
+	{ // read/write error recovery: read retries
+		[]byte{0x01, 0x0A, 0x00, 0x05, 0, 0, 0, 0, 0, 0, 0, 0},
+		[]byte{0x01, 0x0A, 0x3F, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0},
+	},
+	{ // CD device parameters: inactivity timer; seconds a minute, frames a second
+		[]byte{0x0D, 0x06, 0, 0x00, 0, 60, 0, 75},
+		[]byte{0x0D, 0x06, 0, 0x0F, 0, 0, 0, 0},
+	},
+	{ // CD audio control: IMMED, SOTC; channels and volumes of four ports
+		[]byte{0x0E, 0x0E, 0x04, 0, 0, 0, 0, 75, 0x01, 0xFF, 0x02, 0xFF, 0, 0, 0, 0},
+		[]byte{0x0E, 0x0E, 0x02, 0, 0, 0, 0, 0, 0x0F, 0xFF, 0x0F, 0xFF, 0x0F, 0xFF, 0x0F, 0xFF},
+	},
+	{ // power condition: idle and standby timers, in 100 ms
+		[]byte{0x1A, 0x0A, 0, 0x00, 0, 0, 0, 0, 0, 0, 0, 0},
+		[]byte{0x1A, 0x0A, 0, 0x03, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF},
+	},
+	{ // timeout and protect: minimum timeouts of two groups of commands, in seconds
+		[]byte{0x1D, 0x08, 0, 0, 0x00, 0, 0, 30, 0, 30},
+		[]byte{0x1D, 0x08, 0, 0, 0x06, 0, 0xFF, 0xFF, 0xFF, 0xFF},
+	},
+	{ // capabilities and mechanical status: reads CD-R, CD-RW, DVD-ROM, writes nothing
+		[]byte{
+			capabilitiesPage, 0x1E, 0x0B, 0x00, 0x71, 0x03, 0x29, 0x00,
+			0x21, 0x00, 0x01, 0x00, 0x08, 0x00, 0x21, 0x00, 0, 0, 0, 0, 0, 0,
+			0x00, 0x01, 0, 0, 0, 0, 0, 0, 0, 0,
+		},
+		append([]byte{capabilitiesPage, 0x1E}, make([]byte, 30)...),
+	},
+}
+
+// defaultPages returns the current values of a drive that was just made.
+func defaultPages() [][]byte {
+	pages := make([][]byte, len(modePages))
+	for i, p := range modePages {
+		pages[i] = append([]byte(nil), p.value...)
+	}
+	return pages
+}
+
+// Values of the page control field, byte 2 bits 7-6 of MODE SENSE.
+const (
+	currentValues = iota
+	changeableValues
+	defaultValues
+	savedValues
+)
+
+func checkModeSense(cdb *scsi.CDB) error {
+	page, subpage := cdb[2]&0x3F, cdb[3]
+	if page != allPages && pageIndex(page) < 0 {
+		return scsi.FieldInCDB(2, 5)
+	}
+	if subpage != 0 && subpage != 0xFF {
+		return scsi.FieldInCDB(3, -1)
+	}
+	if cdb[2]>>6 == savedValues {
+		return scsi.ErrSavingNotSupported
+	}
+	return nil
+}
+
+// pageIndex returns where the page stands in modePages, or -1.
+func pageIndex(code byte) int {
+	for i := range modePages {
+		if modePages[i].value[0] == code {
+			return i
+		}
+	}
+	return -1
+}
+
+// modeSense6 answers MODE SENSE(6): a header of 4 bytes, no block descriptor
+// whether or not DBD forbids it, and the pages.
+//
+//	CDB  byte 2: bits 7-6 page control, bits 5-0 page; byte 3 subpage
+//
+// Source: SPC-4, MODE SENSE(6).
+func (d *Drive) modeSense6(_ context.Context, cmd *scsi.Command, m *medium) error {
+	b := d.appendPages(make([]byte, 4, 256), &cmd.CDB, m)
+	b[0] = byte(len(b) - 1)
+	return cmd.In.Reply(b)
+}
+
+// modeSense10 answers MODE SENSE(10): as MODE SENSE(6), with a header of 8
+// bytes.
+func (d *Drive) modeSense10(_ context.Context, cmd *scsi.Command, m *medium) error {
+	b := d.appendPages(make([]byte, 8, 256), &cmd.CDB, m)
+	binary.BigEndian.PutUint16(b, uint16(len(b)-2))
+	return cmd.In.Reply(b)
+}
+
+func (d *Drive) appendPages(b []byte, cdb *scsi.CDB, m *medium) []byte {
+	d.mu.Lock()
+	defer d.unlock()
+	want, control := cdb[2]&0x3F, cdb[2]>>6
+	for i := range modePages {
+		if want != allPages && want != modePages[i].value[0] {
+			continue
+		}
+		switch control {
+		case changeableValues:
+			b = append(b, modePages[i].changeable...)
+		case defaultValues:
+			b = d.appendPage(b, modePages[i].value, m, 0)
+		default:
+			b = d.appendPage(b, d.pages[i], m, d.speed)
+		}
+	}
+	return b
+}
+
+// appendPage appends a page, page 2Ah with the state of lock and speed.
+func (d *Drive) appendPage(b, page []byte, m *medium, speed int) []byte {
+	at := len(b)
+	b = append(b, page...)
+	if page[0] == capabilitiesPage {
+		fastest := speedsOf(m)[0]
+		if d.preventing() > 0 {
+			b[at+6] |= 0x02
+		}
+		binary.BigEndian.PutUint16(b[at+8:], uint16(fastest))
+		binary.BigEndian.PutUint16(b[at+14:], uint16(clampSpeed(m, speed)))
+	}
+	return b
+}

@@ -1,0 +1,51 @@
+package mmcemu
+
+import (
+	"context"
+
+	"spindle/scsi"
+)
+
+var statusCommands = []command{
+	{0x00, "TEST UNIT READY", needsMedium | concurrent, alloc{}, nil, (*Drive).testUnitReady},
+	{0x03, "REQUEST SENSE", skipsUA | concurrent, alloc8(4), nil, (*Drive).requestSense},
+}
+
+// testUnitReady answers TEST UNIT READY: the dispatcher has made all checks.
+// The key of what it reports is never 3 or 4, and never 2/30/xx: macOS ejects
+// the disc on those.
+func (d *Drive) testUnitReady(_ context.Context, cmd *scsi.Command, _ *medium) error {
+	d.mu.Lock()
+	defer d.unlock()
+	d.nexus(cmd.Nexus)
+	return nil
+}
+
+// requestSense answers REQUEST SENSE: a unit attention, which it clears, or
+// the progress of loading, or that there is nothing to report. Sense of an
+// earlier CHECK CONDITION went with its status, or is kept by the front end.
+//
+//	CDB  byte 1 bit 0 DESC; byte 4 allocation length
+//	data 18 bytes of fixed format, or descriptor format
+//
+// Source: SPC-4, REQUEST SENSE.
+func (d *Drive) requestSense(_ context.Context, cmd *scsi.Command, _ *medium) error {
+	s, ok := d.takeUnitAttention(cmd.Nexus)
+	if !ok {
+		s = d.loadingSense()
+	}
+	if cmd.CDB[1]&1 != 0 {
+		return cmd.In.Reply(s.AppendDescriptor(nil))
+	}
+	return cmd.In.Reply(s.AppendFixed(nil))
+}
+
+// loadingSense returns BECOMING READY with its progress, or no sense.
+func (d *Drive) loadingSense() scsi.Sense {
+	d.mu.Lock()
+	defer d.unlock()
+	if d.loading == nil {
+		return scsi.Sense{}
+	}
+	return d.becomingReady()
+}

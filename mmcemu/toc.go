@@ -1,0 +1,169 @@
+package mmcemu
+
+import (
+	"context"
+	"encoding/binary"
+
+	"spindle/isostore/disc"
+	"spindle/scsi"
+)
+
+var tocCommands = []command{
+	{0x43, "READ TOC/PMA/ATIP", needsMedium | concurrent, alloc16(7), checkTOC, (*Drive).readTOC},
+}
+
+// leadOut is the number by which the lead-out goes among tracks.
+const leadOut = 0xAA
+
+// Formats of READ TOC/PMA/ATIP.
+const (
+	formattedTOC = 0
+	sessionInfo  = 1
+	fullTOC      = 2
+)
+
+// tocFormat returns the format asked for: byte 2, and where that is zero bits
+// 7-6 of byte 9, as in SFF-8020i. Linux asks for sessions and QEMU for
+// everything by the old field.
+func tocFormat(cdb *scsi.CDB) byte {
+	if f := cdb[2] & 0x0F; f != 0 {
+		return f
+	}
+	return cdb[9] >> 6
+}
+
+// checkTOC refuses what a read-only disc does not have: PMA, ATIP, CD-TEXT.
+func checkTOC(cdb *scsi.CDB) error {
+	if tocFormat(cdb) > fullTOC {
+		if cdb[2]&0x0F == 0 {
+			return scsi.FieldInCDB(9, 7)
+		}
+		return scsi.FieldInCDB(2, 3)
+	}
+	return nil
+}
+
+// readTOC answers READ TOC/PMA/ATIP.
+//
+//	CDB  byte 1 bit 1 MSF; byte 2 bits 3-0 format, or byte 9 bits 7-6;
+//	     byte 6 first track or session
+//
+// It fails with INVALID FIELD IN CDB for a track or session past the last one,
+// and for the full TOC of a DVD or BD, which has no lead-in to hold it.
+// Source: MMC-6, READ TOC/PMA/ATIP.
+func (d *Drive) readTOC(_ context.Context, cmd *scsi.Command, m *medium) error {
+	msf, start := cmd.CDB[1]&2 != 0, cmd.CDB[6]
+	var b []byte
+	switch tocFormat(&cmd.CDB) {
+	case formattedTOC:
+		b = formatted(m.layout, start, msf)
+	case sessionInfo:
+		b = lastSession(m.layout, msf)
+	case fullTOC:
+		if m.layout.Kind != disc.CD {
+			return scsi.FieldInCDB(2, 3)
+		}
+		b = full(m.layout, start)
+	}
+	if b == nil {
+		return scsi.FieldInCDB(6, -1)
+	}
+	binary.BigEndian.PutUint16(b, uint16(len(b)-2))
+	return cmd.In.Reply(b)
+}
+
+// formatted is format 0000b: a descriptor for each track from the starting one
+// on, then one for the lead-out; nil when there is no such track.
+//
+//	data 4-byte header, 8 bytes a track: at most 4 + 8*100 bytes
+func formatted(l *disc.Layout, start byte, msf bool) []byte {
+	first, last := l.First().Number, l.Last().Number
+	if start > last && start != leadOut {
+		return nil
+	}
+	b := append(make([]byte, 0, 4+8*100), 0, 0, first, last)
+	if start != leadOut {
+		for t := range l.From(start) {
+			b = appendTrack(b, t.Number, t.Control, t.Start, msf)
+		}
+	}
+	return appendTrack(b, leadOut, l.Last().Control, l.LeadOut(), msf)
+}
+
+// lastSession is format 0001b: the first track of the last session.
+func lastSession(l *disc.Layout, msf bool) []byte {
+	s := l.LastSession()
+	t := &s.Tracks[0]
+	return appendTrack([]byte{0, 0, l.Sessions[0].Number, s.Number}, t.Number, t.Control, t.Start, msf)
+}
+
+func appendTrack(b []byte, number, control byte, at disc.LBA, msf bool) []byte {
+	b = append(b, 0, 0x10|control&0x0F, number, 0)
+	if msf {
+		a := at.MSF()
+		return append(b, 0, a.M, a.S, a.F)
+	}
+	return binary.BigEndian.AppendUint32(b, uint32(at))
+}
+
+// Addresses of the full TOC of a disc with several sessions, those of a disc
+// of 80 minutes.
+var (
+	firstLeadIn = disc.MSF{M: 97, S: 34, F: 23}
+	lastLeadOut = disc.MSF{M: 79, S: 59, F: 74}
+)
+
+// nextProgram is from a lead-out to where the next program area may start:
+// 2 min 30 s, in frames.
+const nextProgram = 150 * 75
+
+// full is format 0010b: the entries of the lead-in's Q sub-channel, of each
+// session from the given one on; nil when there is no such session. Values are
+// binary whatever the MSF bit says.
+//
+//	data 4-byte header, 11 bytes an entry: session, ADR and control, TNO,
+//	     point, MIN SEC FRAME, ZERO, PMIN PSEC PFRAME
+func full(l *disc.Layout, start byte) []byte {
+	first, last := l.Sessions[0].Number, l.LastSession().Number
+	if start > last {
+		return nil
+	}
+	b := []byte{0, 0, first, last}
+	for i := range l.Sessions {
+		if s := &l.Sessions[i]; s.Number >= start {
+			b = appendSession(b, s, first, last)
+		}
+	}
+	return b
+}
+
+func appendSession(b []byte, s *disc.Session, first, last byte) []byte {
+	head, tail := &s.Tracks[0], &s.Tracks[len(s.Tracks)-1]
+	entry := func(adrControl, point byte, at disc.MSF, zero byte, p disc.MSF) {
+		b = append(b, s.Number, adrControl, 0, point, at.M, at.S, at.F, zero, p.M, p.S, p.F)
+	}
+	none := disc.MSF{}
+	entry(0x10|head.Control&0x0F, 0xA0, none, 0, disc.MSF{M: head.Number, S: s.Type})
+	entry(0x10|tail.Control&0x0F, 0xA1, none, 0, disc.MSF{M: tail.Number})
+	entry(0x10|tail.Control&0x0F, 0xA2, none, 0, s.LeadOut.MSF())
+	for i := range s.Tracks {
+		t := &s.Tracks[i]
+		entry(0x10|t.Control&0x0F, t.Number, none, 0, t.Start.MSF())
+	}
+	if first == last {
+		return b
+	}
+	next, entries := (s.LeadOut + nextProgram).MSF(), byte(1)
+	if s.Number == last {
+		next = disc.MSF{M: 0xFF, S: 0xFF, F: 0xFF} // no further session
+	}
+	if s.Number == first {
+		entries = 2
+	}
+	control := 0x50 | tail.Control&0x0F
+	entry(control, 0xB0, next, entries, lastLeadOut)
+	if s.Number == first {
+		entry(control, 0xC0, none, 0, firstLeadIn)
+	}
+	return b
+}

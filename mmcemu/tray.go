@@ -1,0 +1,322 @@
+package mmcemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"spindle/scsi"
+)
+
+// The tray and what lies on it. Its states, by the fields of Drive:
+//
+//	             open   disc  cur   told to hosts
+//	empty        false  nil   nil   2/3A/01
+//	open         true   nil   nil   2/3A/02
+//	disc on it   true   set   nil   2/3A/02; after a host's eject
+//	loading      false  set   nil   2/04/01
+//	ready        false  set   set   GOOD
+//
+// change is set from an operator's insert until the new medium is ready. While
+// it waits for hosts to notice that the old one went, the drive is empty.
+
+// ErrSuperseded is what Insert returns when the medium was taken out, or
+// another inserted, before it was ready.
+var ErrSuperseded = errors.New("superseded by a later insert or eject")
+
+// A Holder is a host that prevents removal of the medium.
+type Holder struct {
+	Name  string    // initiator
+	Since time.Time // when it began to
+}
+
+// A HeldError says who prevents the tray from opening.
+type HeldError struct{ Holders []Holder }
+
+func (e *HeldError) Error() string {
+	names := make([]string, len(e.Holders))
+	for i, h := range e.Holders {
+		names[i] = fmt.Sprintf("%s since %s", h.Name, h.Since.Format(time.DateTime))
+	}
+	return "tray is held by " + strings.Join(names, ", ")
+}
+
+// A change is an operator's insert on its way.
+type change struct {
+	m     *medium
+	timer *time.Timer // ends the wait for hosts to notice
+	done  chan struct{}
+	err   error // set before done is closed
+}
+
+// Insert puts a medium into the drive, in place of the one that is there, and
+// returns when it is ready. The drive owns the disc from the call on and closes
+// it, also when Insert fails. When hosts hold the tray it asks them to let go
+// and returns a *[HeldError]; force clears what holds it.
+//
+// ctx bounds the wait only: a change that was begun is completed.
+func (d *Drive) Insert(ctx context.Context, in Medium, force bool) error {
+	m := newMedium(in)
+	c, err := d.beginChange(m, force)
+	if err != nil {
+		m.release()
+		return err
+	}
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (d *Drive) beginChange(m *medium, force bool) (*change, error) {
+	d.mu.Lock()
+	defer d.unlock()
+	if d.closed {
+		return nil, ErrClosed
+	}
+	if err := d.claim(force); err != nil {
+		return nil, err
+	}
+	d.abandonChange(ErrSuperseded)
+	d.takeOut()
+	d.open = false
+	d.serial++
+	if m.id == "" {
+		m.id = fmt.Sprintf("%s#%d@%d", m.name, d.serial, time.Now().UnixNano())
+	}
+	c := &change{m: m, done: make(chan struct{})}
+	d.change = c
+	if wait := time.Until(d.removedAt.Add(d.o.SwapHold)); wait > 0 && !d.allTold() {
+		c.timer = time.AfterFunc(wait, func() {
+			d.mu.Lock()
+			defer d.unlock()
+			d.placeDisc(c)
+		})
+		return c, nil
+	}
+	d.placeDisc(c)
+	return c, nil
+}
+
+// placeDisc ends the empty phase of a change: the disc is in the drive.
+func (d *Drive) placeDisc(c *change) {
+	if d.change != c || d.disc == c.m {
+		return // superseded, or placed already
+	}
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	d.disc, d.open = c.m, false
+	d.load()
+}
+
+// load begins to make the disc in the closed tray ready.
+func (d *Drive) load() {
+	if d.o.LoadTime <= 0 {
+		d.publish()
+		return
+	}
+	m := d.disc
+	d.readyAt = time.Now().Add(d.o.LoadTime)
+	d.loading = time.AfterFunc(d.o.LoadTime, func() {
+		d.mu.Lock()
+		defer d.unlock()
+		if d.disc == m && d.loading != nil && !d.open {
+			d.publish()
+		}
+	})
+}
+
+// publish makes the disc ready. Every nexus has its unit attention before the
+// medium can be seen, and a command looks for the medium before it looks for
+// the unit attention: so none reads a new medium that it was not told of.
+func (d *Drive) publish() {
+	d.loading = nil
+	for n, st := range d.nexuses {
+		n.Raise(scsi.ErrMediumMayHaveChanged)
+		st.event, st.told = newMediaEvent, true
+	}
+	d.cur.Store(d.disc)
+	if c := d.change; c != nil {
+		d.change = nil
+		close(c.done)
+	}
+	d.emit(Event{Kind: EventReady, Medium: d.disc.name, MediumID: d.disc.id})
+}
+
+// withdraw ends readiness and lets every nexus be told. The disc stays.
+func (d *Drive) withdraw() {
+	if d.loading != nil {
+		d.loading.Stop()
+		d.loading = nil
+	}
+	if d.cur.Swap(nil) == nil {
+		return
+	}
+	d.removedAt = time.Now()
+	for n, st := range d.nexuses {
+		n.Drop(scsi.ErrMediumMayHaveChanged)
+		st.ejectRequest = false
+		// A host that was never told of the medium has nothing to forget; an
+		// event alone would count as a disagreement in Linux's sr driver.
+		if st.told = st.seen == ""; st.told {
+			st.event = noEvent
+		} else {
+			st.event = mediaRemovalEvent
+		}
+	}
+}
+
+// takeOut removes the disc from the drive or its tray.
+func (d *Drive) takeOut() {
+	d.withdraw()
+	if d.disc != nil {
+		d.garbage = append(d.garbage, d.disc)
+		d.disc = nil
+	}
+}
+
+// abandonChange ends an insert that is not complete.
+func (d *Drive) abandonChange(err error) {
+	c := d.change
+	if c == nil {
+		return
+	}
+	d.change = nil
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	if d.disc != c.m {
+		d.garbage = append(d.garbage, c.m)
+	}
+	c.err = err
+	close(c.done)
+}
+
+// Eject opens the tray and takes the disc out. Ejecting an empty drive is no
+// error. A held tray is treated as by [Drive.Insert].
+func (d *Drive) Eject(_ context.Context, force bool) error {
+	d.mu.Lock()
+	defer d.unlock()
+	if d.closed {
+		return ErrClosed
+	}
+	if err := d.claim(force); err != nil {
+		return err
+	}
+	d.abandonChange(ErrSuperseded)
+	if d.disc != nil {
+		d.emit(Event{Kind: EventEjected, Medium: d.disc.name, MediumID: d.disc.id})
+	}
+	d.takeOut()
+	d.open = true
+	return nil
+}
+
+// claim checks that an operator may open the tray. Refused, it asks the hosts
+// to let go, as the button of a locked drive does; forced, it is the paper
+// clip and clears what prevents.
+func (d *Drive) claim(force bool) error {
+	if !d.held() {
+		return nil
+	}
+	if !force {
+		d.requestEject()
+		return &HeldError{d.holders()}
+	}
+	for _, st := range d.nexuses {
+		st.prevent, st.persistent = false, false
+	}
+	return nil
+}
+
+// held reports whether the tray cannot be opened by its button: a plain
+// prevention holds a medium, a persistent one the tray also when it is empty
+// (MMC-6, PREVENT ALLOW MEDIUM REMOVAL).
+func (d *Drive) held() bool {
+	if d.open {
+		return false
+	}
+	for _, st := range d.nexuses {
+		if st.persistent || st.prevent && d.disc != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// hostEject is START STOP UNIT with LOEJ and without START.
+func (d *Drive) hostEject(n *scsi.Nexus) error {
+	d.mu.Lock()
+	defer d.unlock()
+	if d.open {
+		return nil
+	}
+	if d.preventing() > 0 {
+		return scsi.ErrRemovalPrevented
+	}
+	if d.change != nil && d.disc == d.change.m {
+		d.abandonChange(ErrSuperseded)
+	}
+	d.open = true
+	if d.disc == nil {
+		return nil
+	}
+	d.emit(Event{
+		Kind: EventHostOut, Medium: d.disc.name, MediumID: d.disc.id,
+		Nexus: n.Initiator, Removed: d.o.RemoveOnEject,
+	})
+	if d.o.RemoveOnEject {
+		d.takeOut()
+	} else {
+		d.withdraw()
+	}
+	return nil
+}
+
+// hostLoad is START STOP UNIT with LOEJ and START: the tray closes, and a disc
+// that lies on it becomes ready again.
+func (d *Drive) hostLoad(n *scsi.Nexus) {
+	d.mu.Lock()
+	defer d.unlock()
+	if !d.open {
+		return
+	}
+	d.open = false
+	if d.disc == nil {
+		return
+	}
+	d.emit(Event{Kind: EventHostIn, Medium: d.disc.name, MediumID: d.disc.id, Nexus: n.Initiator})
+	d.load()
+}
+
+// notReady returns why there is no medium, to nexus n, which thereby knows.
+func (d *Drive) notReady(n *scsi.Nexus) error {
+	d.mu.Lock()
+	defer d.unlock()
+	st := d.nexus(n)
+	if d.loading != nil {
+		return d.becomingReady()
+	}
+	// A medium that came in since the command looked is told of first.
+	if s, ok := n.Take(); ok {
+		d.noteTaken(st, s)
+		return s
+	}
+	err := scsi.ErrMediumNotPresentTrayClosed
+	if d.open {
+		err = scsi.ErrMediumNotPresentTrayOpen
+	}
+	d.noteEmpty(st)
+	return err
+}
+
+// becomingReady is 2/04/01 with how far loading has come.
+func (d *Drive) becomingReady() scsi.Sense {
+	total := d.o.LoadTime
+	return scsi.ErrBecomingReady.Progress(int64(total-time.Until(d.readyAt)), int64(total))
+}
