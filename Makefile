@@ -17,7 +17,7 @@ deps:
 	hack/deps
 
 test:
-	@if [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then hack/deps; else hack/deps --check; fi
+	@if [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then hack/deps || hack/deps --check; else hack/deps --check; fi
 	go run ./hack/gotest -race -vet=off -timeout 10m $(testflags) ./...
 	hack/fuzz $(fuzz)
 

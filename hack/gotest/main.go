@@ -30,8 +30,9 @@ type report struct {
 }
 
 func main() {
-	// An interrupt goes to go test too, which ends its tests; its output is read to the end.
-	signal.Ignore(syscall.SIGINT)
+	// An interrupt goes to go test too, which ends its tests; its output is read to the
+	// end. Not Ignore: that would be inherited.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT)
 	cmd := exec.Command("go", append([]string{"test", "-json"}, os.Args[1:]...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

@@ -3,6 +3,7 @@ package lab
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,7 +109,7 @@ func GrubISO(t testing.TB) string {
 	defer os.Remove(tmp.Name())
 	run(t, "grub-mkrescue", "-o", tmp.Name(), "--locales=", "--fonts=", "--themes=",
 		"--install-modules="+strings.TrimSpace(grubModules), root, "--", "-volid", "GRUBLAB")
-	if err := os.Rename(tmp.Name(), out); err != nil {
+	if err := errors.Join(os.Chmod(tmp.Name(), 0o444), os.Rename(tmp.Name(), out)); err != nil {
 		t.Fatal(err)
 	}
 	return out

@@ -20,6 +20,16 @@ var initScript []byte
 //go:embed guest/host
 var hostScript []byte
 
+//go:embed guest/waitfor
+var waitforScript []byte
+
+// What a guest loads to be an iSCSI initiator of its own (with Net, and the binary
+// iscsistart), and to see a drive that QEMU passes through (with [SCSI]).
+var (
+	InitiatorModules = []string{"crc32c_generic", "iscsi_tcp", "sr_mod", "sg", "isofs", "udf"}
+	VirtioModules    = []string{"virtio_pci", "virtio_scsi", "sr_mod", "sg", "isofs", "udf"}
+)
+
 // A Hook is what the host does when a guest's script calls `host NAME ARGS...`.
 // The text is printed in the guest; an error makes the call fail there.
 type Hook func(args []string) (string, error)
@@ -36,7 +46,9 @@ type Guest struct {
 	// Files are host files, by guest path, and Data bytes, by guest path.
 	Files map[string]string
 	Data  map[string][]byte
-	// Script is run by busybox's shell. Exit statuses above 100 arrive as 100.
+	// Script is run by busybox's shell; what it prints is on the console. Besides
+	// busybox it has `host` (see Hooks) and `waitfor COMMAND...`, which tries a command
+	// until it succeeds, for 30 s. Exit statuses above 100 arrive as 100.
 	Script string
 	// Memory is in MiB; 512 when zero. It holds Files and Binaries too.
 	Memory int
@@ -104,9 +116,13 @@ func (g *Guest) prepare(initrd string) ([]string, error) {
 
 // archive collects the content of the initramfs.
 func (g *Guest) archive() (archive, error) {
-	a := archive{"/dev": {mode: modeDir}, "/proc": {mode: modeDir}, "/sys": {mode: modeDir}, "/tmp": {mode: modeDir}, "/mnt": {mode: modeDir}, "/root": {mode: modeDir}}
+	a := make(archive)
+	for _, dir := range []string{"/dev", "/proc", "/sys", "/tmp", "/mnt", "/root"} {
+		a[dir] = node{mode: modeDir}
+	}
 	a.data("/init", initScript)
 	a.data("/bin/host", hostScript)
+	a.data("/bin/waitfor", waitforScript)
 	a.data("/lab/script", []byte(g.Script))
 	names := g.Modules
 	if g.Net {

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -36,12 +37,11 @@ type Image struct {
 // for BareUDF it holds /DATA.BIN, of seeded bytes, and /SUMS, a list for sha256sum -c.
 func ISO(t testing.TB, img Image) string {
 	t.Helper()
+	img.Kind = cmp.Or(img.Kind, ISO9660)
+	Need(t, map[Kind]string{ISO9660: "xorriso", UDF: "genisoimage", BareUDF: "mkudffs"}[img.Kind])
 	dir := t.TempDir()
 	out := filepath.Join(dir, "disc.iso")
-	label := img.Label
-	if label == "" {
-		label = "LAB"
-	}
+	label := cmp.Or(img.Label, "LAB")
 	switch img.Kind {
 	case BareUDF:
 		truncate(t, out, max(img.Size, 2<<20))

@@ -16,12 +16,12 @@ func TestLoginToPeer(t *testing.T) {
 	iso := ISO(t, Image{Size: 3 << 20, Seed: 2, Label: "HELLO"})
 	peer := Tgtd(t, iso)
 	g := &Guest{
-		Modules:  []string{"crc32c_generic", "iscsi_tcp", "sr_mod", "sg", "isofs"},
+		Modules:  InitiatorModules,
 		Binaries: []string{"iscsistart"},
 		Net:      true,
 		Script: `
 			iscsistart -i iqn.2026-11.lab:guest -t ` + peer.IQN + ` -g 1 -a 10.0.2.2 -p ` + peer.Port() + `
-			i=0; until [ -b /dev/sr0 ] || [ $i = 200 ]; do sleep 0.1; i=$((i+1)); done
+			waitfor test -b /dev/sr0 || exit 5
 			host sum $(sha256sum /dev/sr0) || exit 2
 			mount -t iso9660 -o ro /dev/sr0 /mnt || exit 3
 			cd /mnt && sha256sum -c SUMS || exit 4`,
@@ -44,7 +44,7 @@ func TestGenericThroughQEMU(t *testing.T) {
 	t.Parallel()
 	iso := ISO(t, Image{Kind: UDF, Size: 1 << 20, Seed: 3})
 	g := &Guest{
-		Modules:  []string{"virtio_pci", "virtio_scsi", "sr_mod", "sg", "udf"},
+		Modules:  VirtioModules,
 		Binaries: []string{"guesttool"},
 		Args:     SCSI(Tgtd(t, iso).URL(), "scsi-generic"),
 		Script: `
@@ -61,8 +61,7 @@ func TestGenericThroughQEMU(t *testing.T) {
 			guesttool eject /dev/sr0 || exit 3
 			guesttool status /dev/sr0
 			guesttool closetray /dev/sr0
-			i=0; until grep change@ /tmp/uevents || [ $i = 100 ]; do sleep 0.1; i=$((i+1)); done
-			[ $i -lt 100 ]`,
+			waitfor grep DISK_MEDIA_CHANGE=1 /tmp/uevents`,
 	}
 	r := g.Run(t)
 	if r.Status != 0 {
