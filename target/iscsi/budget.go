@@ -1,0 +1,86 @@
+package iscsi
+
+import (
+	"context"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// Sizes of the memory that answers are made in, in bytes.
+const (
+	chunkSize  = 256 << 10     // a full chunk: the best of those measured, docs/performance.md
+	connBudget = 2 * chunkSize // a connection's: one chunk is read while one is on the wire
+)
+
+// classes are the sizes that chunks come in, so that a small answer takes
+// little of the budget.
+var classes = [...]int{4 << 10, 16 << 10, 64 << 10, chunkSize}
+
+// A budget bounds the memory of all answers. Waiting is first come, first
+// served, and ends with the task.
+type budget struct {
+	total *semaphore.Weighted
+	pools [len(classes)]sync.Pool
+}
+
+func newBudget(bytes int64) *budget {
+	return &budget{total: semaphore.NewWeighted(max(bytes, connBudget))}
+}
+
+// A chunk is memory on loan.
+type chunk struct {
+	mem   []byte
+	class int
+}
+
+func classOf(n int) int {
+	for i, size := range classes {
+		if n <= size {
+			return i
+		}
+	}
+	return len(classes) - 1
+}
+
+// lend returns a chunk of at least n bytes, or a full one when n is more,
+// counted against the connection and the whole.
+func (b *budget) lend(ctx context.Context, conn *semaphore.Weighted, n int) (*chunk, error) {
+	class := classOf(n)
+	size := int64(classes[class])
+	if err := conn.Acquire(ctx, size); err != nil {
+		return nil, err
+	}
+	if err := b.total.Acquire(ctx, size); err != nil {
+		conn.Release(size)
+		return nil, err
+	}
+	return b.take(class), nil
+}
+
+// try lends n bytes without waiting: for data that arrived unasked. Only the
+// whole counts, so that it cannot starve the connection's own answers.
+func (b *budget) try(n int) *chunk {
+	class := classOf(n)
+	if !b.total.TryAcquire(int64(classes[class])) {
+		return nil
+	}
+	return b.take(class)
+}
+
+func (b *budget) take(class int) *chunk {
+	if c, ok := b.pools[class].Get().(*chunk); ok {
+		return c
+	}
+	return &chunk{make([]byte, classes[class]), class}
+}
+
+// giveBack ends the loan; conn is nil for a chunk of try.
+func (b *budget) giveBack(conn *semaphore.Weighted, c *chunk) {
+	size := int64(classes[c.class])
+	b.pools[c.class].Put(c)
+	b.total.Release(size)
+	if conn != nil {
+		conn.Release(size)
+	}
+}

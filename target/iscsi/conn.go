@@ -1,0 +1,176 @@
+package iscsi
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// A conn is one TCP connection. Its goroutine reads every PDU and answers what
+// is short; tasks answer from goroutines of their own.
+type conn struct {
+	srv  *Server
+	nc   net.Conn
+	log  *slog.Logger
+	in   wire
+	sess *session // nil until the login is complete
+	p    params
+	cid  uint16
+
+	memory *semaphore.Weighted // what answers of this connection may borrow
+	text   textExchange
+	ready  atomic.Bool // in the full feature phase
+	tags   atomic.Uint32
+	heard  atomic.Bool // a PDU came since the last tick
+	missed int         // pings without an answer; the ticker's alone
+	ticker *time.Timer
+
+	cause atomic.Pointer[error] // why the connection was ended from this side
+	out   writer
+}
+
+// errLogout ends a connection as its initiator asked.
+var errLogout = errors.New("logout")
+
+const readBuffer = 4 << 10
+
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{srv: s, nc: nc, p: defaultParams(), memory: semaphore.NewWeighted(connBudget)}
+	c.log = s.opts.Log.With("initiator", nc.RemoteAddr().String())
+	c.in = wire{r: bufio.NewReaderSize(nc, readBuffer), limit: loginDataLimit}
+	c.out.conn = c
+	c.out.vectors = c.out.slots[:0]
+	return c
+}
+
+// serve runs the connection to its end.
+func (c *conn) serve(ctx context.Context) {
+	defer c.nc.Close()
+	deadline := time.AfterFunc(c.srv.opts.LoginTimeout, func() { c.fail(errLoginTimeout) })
+	err := c.login()
+	deadline.Stop()
+	if err == nil {
+		err = c.fullFeature(ctx)
+	}
+	if c.sess != nil {
+		c.srv.end(c.sess)
+	}
+	c.report(err)
+}
+
+// fullFeature serves PDUs until the connection ends.
+func (c *conn) fullFeature(context.Context) error {
+	c.in.limit = ourMaxRecv
+	c.ready.Store(true)
+	c.startTicker()
+	defer c.stopTicker()
+	var h header
+	for {
+		if err := c.in.next(&h); err != nil {
+			return err
+		}
+		c.heard.Store(true)
+		if err := c.handle(&h); err != nil {
+			if errors.Is(err, errLogout) {
+				c.linger()
+			}
+			return err
+		}
+	}
+}
+
+// handle serves one PDU whose data segment is still to be read. An error ends
+// the connection.
+func (c *conn) handle(h *header) error {
+	if c.p.discovery {
+		switch h.op() {
+		case opNopOut, opText, opLogout:
+		default:
+			return c.refuse(h, rejectProtocol)
+		}
+	}
+	switch h.op() {
+	case opCommand:
+		return c.command(h)
+	case opDataOut:
+		return c.dataOut(h)
+	case opNopOut:
+		return c.nopOut(h)
+	case opTaskMgmt:
+		return c.taskManagement(h)
+	case opText:
+		return c.textRequest(h)
+	case opLogout:
+		return c.logout(h)
+	case opLogin:
+		return c.violation(h, "login in the full feature phase")
+	case opSNACK: // ERL 0 recovers nothing
+		return c.refuse(h, rejectSNACK)
+	}
+	return c.refuse(h, rejectUnsupported)
+}
+
+// fail ends the connection from outside its reader.
+func (c *conn) fail(err error) {
+	c.cause.CompareAndSwap(nil, &err)
+	c.nc.Close() // also ends a write that is under way
+}
+
+// linger lets what was written arrive: a socket closed with unread data resets
+// the connection and takes the last PDU with it.
+func (c *conn) linger() {
+	if w, ok := c.nc.(interface{ CloseWrite() error }); ok && w.CloseWrite() == nil {
+		c.nc.SetReadDeadline(time.Now().Add(lingerTime))
+		io.CopyN(io.Discard, c.in.r, lingerBytes)
+	}
+}
+
+const (
+	lingerTime  = time.Second
+	lingerBytes = 256 << 10
+)
+
+// report logs the end of a connection once, in the words that help.
+func (c *conn) report(err error) {
+	if cause := c.cause.Load(); cause != nil {
+		err = *cause
+	}
+	switch {
+	case err == nil, errors.Is(err, errLogout), errors.Is(err, io.EOF):
+		c.log.Info("connection closed")
+	case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded):
+		c.log.Info("connection closed", "reason", "stopped")
+	default:
+		c.log.Warn("connection dropped", "reason", err)
+	}
+}
+
+// A violation answers with Reject, PROTOCOL ERROR, and ends the connection: at
+// ERL 0 the session cannot be trusted after it (RFC 7143, 7.9).
+func (c *conn) violation(h *header, format string, args ...any) error {
+	err := fmt.Errorf("protocol error in %s: "+format, append([]any{h.op()}, args...)...)
+	if serr := c.reject(h, rejectProtocol); serr != nil {
+		return serr
+	}
+	c.linger()
+	return err
+}
+
+// refuse skips the data segment of h and answers with Reject.
+func (c *conn) refuse(h *header, reason rejectReason) error {
+	if err := c.in.skip(h.dataLen()); err != nil {
+		return err
+	}
+	return c.reject(h, reason)
+}
+
+var errLoginTimeout = errors.New("login took too long")

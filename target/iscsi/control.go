@@ -1,0 +1,269 @@
+package iscsi
+
+import (
+	"bytes"
+	"errors"
+
+	"spindle/target"
+)
+
+// A rejectReason is the reason field of Reject (RFC 7143, 11.17.1).
+type rejectReason byte
+
+const (
+	rejectDataDigest     rejectReason = 0x02
+	rejectSNACK          rejectReason = 0x03
+	rejectProtocol       rejectReason = 0x04
+	rejectUnsupported    rejectReason = 0x05
+	rejectImmediate      rejectReason = 0x06
+	rejectTaskInProgress rejectReason = 0x07
+	rejectInvalidField   rejectReason = 0x09
+)
+
+// reject answers h with Reject, whose data is the header (RFC 7143, 11.17).
+func (c *conn) reject(h *header, reason rejectReason) error {
+	c.log.Debug("rejected", "pdu", h.op(), "reason", reason)
+	bad := *h
+	var r header
+	r.start(opReject, flagFinal)
+	r[2] = byte(reason)
+	r.put32(16, noTag)
+	return c.out.send(&r, statAdvance, bad[:])
+}
+
+// maxHeldPing bounds what a NOP-Out past a gap in CmdSN keeps of its data.
+const maxHeldPing = 256
+
+// nopOut answers a ping, and takes the answer to one of ours, which asks for
+// nothing (RFC 7143, 11.18).
+func (c *conn) nopOut(h *header) error {
+	data, done, err := c.readData(h)
+	if err != nil || done == nil {
+		return err
+	}
+	defer done()
+	switch {
+	case h.itt() == noTag:
+		return nil
+	case h.immediate():
+		return c.pong(h, data)
+	case c.sess.admit(h.cmdSN()):
+		err := c.pong(h, data)
+		c.sess.deliverEarly()
+		return err
+	}
+	kept, part := *h, bytes.Clone(data[:min(len(data), maxHeldPing)])
+	c.sess.order(h.cmdSN(), held{run: func() { c.pong(&kept, part) }})
+	return nil
+}
+
+func (c *conn) pong(h *header, data []byte) error {
+	var r header
+	r.start(opNopIn, flagFinal)
+	r.setLUN(h.lun())
+	r.put32(16, h.itt())
+	r.put32(20, noTag)
+	return c.out.send(&r, statAdvance, data[:min(len(data), c.p.maxRecv)])
+}
+
+// readData reads the data segment of h; done ends the use of data. It is nil
+// when the digest was wrong and Reject was sent.
+func (c *conn) readData(h *header) (data []byte, done func(), err error) {
+	n := h.dataLen()
+	buf := c.srv.memory.take(classOf(n))
+	done = func() { c.srv.memory.pools[buf.class].Put(buf) }
+	err = c.in.data(buf.mem[:n])
+	if err == nil {
+		return buf.mem[:n], done, nil
+	}
+	done()
+	if errors.Is(err, errDataDigest) {
+		err = c.reject(h, rejectDataDigest)
+	}
+	return nil, nil, err
+}
+
+// inOrder runs f in the order of CmdSN, at once for an immediate PDU.
+func (c *conn) inOrder(h *header, f func(h *header)) {
+	kept := *h
+	if h.immediate() {
+		f(&kept)
+		return
+	}
+	c.sess.order(h.cmdSN(), held{run: func() { f(&kept) }})
+}
+
+// Reasons and responses of Logout (RFC 7143, 11.14 and 11.15).
+const (
+	logoutSession    = 0
+	logoutConnection = 1
+
+	logoutDone       = 0
+	logoutNoCID      = 1
+	logoutNoRecovery = 2
+
+	reasonMask = 0x7F
+)
+
+// logout answers Logout and ends the connection, which is the session.
+func (c *conn) logout(h *header) error {
+	if err := c.in.skip(h.dataLen()); err != nil {
+		return err
+	}
+	end := false
+	c.inOrder(h, func(h *header) { end = c.answerLogout(h) })
+	if end {
+		return errLogout
+	}
+	return nil
+}
+
+func (c *conn) answerLogout(h *header) bool {
+	response := byte(logoutNoRecovery)
+	cid := uint16(h.u32(20) >> 16)
+	switch h.flags() & reasonMask {
+	case logoutSession:
+		response = logoutDone
+	case logoutConnection:
+		if response = logoutNoCID; cid == c.cid {
+			response = logoutDone
+		}
+	}
+	if response == logoutDone && c.sess.nexus != nil {
+		c.sess.nexus.Close() // outstanding tasks end before the response
+	}
+	var r header
+	r.start(opLogoutResp, flagFinal)
+	r[2] = response
+	r.put32(16, h.itt())
+	// Time2Wait and Time2Retain are 0: come back at once, nothing is kept
+	c.out.send(&r, statAdvance, nil)
+	return response == logoutDone
+}
+
+// Functions and responses of task management (RFC 7143, 11.5.1 and 11.6.1).
+const (
+	tmfAbortTask    = 1
+	tmfAbortTaskSet = 2
+	tmfClearTaskSet = 4
+	tmfUnitReset    = 5
+	tmfWarmReset    = 6
+	tmfColdReset    = 7
+	tmfReassign     = 8
+
+	tmfComplete     = 0
+	tmfNoTask       = 1
+	tmfNoLUN        = 2
+	tmfNoReassign   = 4
+	tmfNotSupported = 5
+	tmfRejected     = 255
+
+	tmfFunctionMask = 0x7F
+)
+
+// taskManagement runs a task management function on a goroutine of its own:
+// it waits for storage, and the connection must go on meanwhile.
+func (c *conn) taskManagement(h *header) error {
+	if err := c.in.skip(h.dataLen()); err != nil {
+		return err
+	}
+	s := c.sess
+	s.mu.Lock()
+	busy := s.managing >= maxImmediate
+	if !busy {
+		s.managing++
+	}
+	s.mu.Unlock()
+	if busy {
+		return c.reject(h, rejectImmediate)
+	}
+	started := false
+	c.inOrder(h, func(h *header) {
+		started = true
+		c.srv.running.Go(func() { c.manage(h) })
+	})
+	if !started && !s.isEarly(h) {
+		s.doneManaging()
+	}
+	return nil
+}
+
+func (s *session) doneManaging() {
+	s.mu.Lock()
+	s.managing--
+	s.mu.Unlock()
+}
+
+// isEarly reports whether the PDU of h waits for a gap in CmdSN to close.
+func (s *session) isEarly(h *header) bool {
+	_, ok := s.early[h.cmdSN()]
+	return ok && !h.immediate()
+}
+
+func (c *conn) manage(h *header) {
+	defer c.sess.doneManaging()
+	response := c.runFunction(h)
+	var r header
+	r.start(opTaskMgmtResp, flagFinal)
+	r[2] = response
+	r.put32(16, h.itt())
+	c.out.send(&r, statAdvance, nil)
+	if h.flags()&tmfFunctionMask == tmfColdReset && response == tmfComplete {
+		c.srv.dropSessions(c.sess.target)
+	}
+}
+
+func (c *conn) runFunction(h *header) byte {
+	n, lun := c.sess.nexus, target.LUN(h.lun())
+	switch h.flags() & tmfFunctionMask {
+	case tmfAbortTask:
+		return c.abortTask(h)
+	case tmfAbortTaskSet:
+		return tmfResponse(n.AbortSet(lun))
+	case tmfClearTaskSet:
+		return tmfResponse(n.ClearSet(lun))
+	case tmfUnitReset:
+		return tmfResponse(n.ResetUnit(lun))
+	case tmfWarmReset, tmfColdReset:
+		return tmfResponse(n.Reset())
+	case tmfReassign:
+		return tmfNoReassign
+	}
+	return tmfNotSupported // CLEAR ACA too: no unit establishes ACA
+}
+
+func tmfResponse(err error) byte {
+	switch {
+	case err == nil:
+		return tmfComplete
+	case errors.Is(err, target.ErrNoLUN):
+		return tmfNoLUN
+	}
+	return tmfRejected
+}
+
+// abortTask ends one task. A task that has not arrived yet, but whose CmdSN is
+// inside the window, counts as arrived and aborted (RFC 7143, 11.6.1).
+func (c *conn) abortTask(h *header) byte {
+	s, tag, ref := c.sess, h.u32(20), h.u32(32)
+	s.mu.Lock()
+	t := s.tasks[tag]
+	s.mu.Unlock()
+	if t == nil {
+		if exp := s.expCmdSN.Load(); !before(ref, exp) && before(ref, h.cmdSN()) {
+			return tmfComplete
+		}
+		return tmfNoTask
+	}
+	ended, err := s.nexus.Abort(target.LUN(h.lun()), func(u *target.Task) bool {
+		owner, ok := u.Owner.(*task)
+		return ok && owner == t && owner.itt == tag
+	})
+	switch {
+	case err != nil:
+		return tmfRejected
+	case !ended:
+		return tmfNoTask
+	}
+	return tmfComplete
+}

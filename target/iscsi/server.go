@@ -1,0 +1,319 @@
+// Package iscsi is an iSCSI target (RFC 7143) in front of package target: it
+// knows PDUs, logins, sessions and numbers, and nothing of what a drive is.
+//
+// Error recovery level 0, one connection a session, any number of sessions a
+// target. Memory is bounded by [Options] and does not follow what an initiator
+// claims or queues.
+package iscsi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"spindle/target"
+)
+
+// Options are the settings of a Server. The zero value of each is a default.
+type Options struct {
+	Log            *slog.Logger  // discards when nil
+	LoginTimeout   time.Duration // for a whole login; 15 s
+	PingInterval   time.Duration // quiet time before a NOP-In; 30 s
+	Memory         int64         // bytes that all answers may borrow; 64 MiB
+	MaxConnections int           // 4096
+}
+
+// A Server serves targets on listeners.
+type Server struct {
+	opts    Options
+	memory  *budget
+	tasks   sync.Pool
+	running sync.WaitGroup
+	beat    atomic.Int64
+
+	mu        sync.Mutex
+	targets   map[string]*target.Target
+	sessions  map[portKey]*session
+	tsihs     map[uint16]*session
+	lastTSIH  uint16
+	conns     map[*conn]struct{}
+	listeners map[net.Listener]struct{}
+	stopping  bool
+}
+
+// A portKey identifies an iSCSI initiator port at a target: a login with the
+// key of a session takes that session's place (RFC 7143, 6.3.5).
+type portKey struct {
+	initiator string
+	isid      [6]byte
+	target    string
+}
+
+// NewServer returns a server without targets.
+func NewServer(o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	setDefault(&o.LoginTimeout, 15*time.Second)
+	setDefault(&o.PingInterval, 30*time.Second)
+	setDefault(&o.Memory, 64<<20)
+	setDefault(&o.MaxConnections, 4096)
+	s := &Server{
+		opts: o, memory: newBudget(o.Memory),
+		targets: map[string]*target.Target{}, sessions: map[portKey]*session{}, tsihs: map[uint16]*session{},
+		conns: map[*conn]struct{}{}, listeners: map[net.Listener]struct{}{},
+	}
+	s.tasks.New = func() any { return new(task) }
+	s.beat.Store(time.Now().UnixNano())
+	return s
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// SetTargets replaces the targets. Sessions of a target that stays the same
+// object go on; those of one that went are closed.
+func (s *Server) SetTargets(list ...*target.Target) {
+	next := map[string]*target.Target{}
+	for _, t := range list {
+		next[t.Name] = t
+	}
+	s.mu.Lock()
+	old := s.targets
+	s.targets = next
+	s.mu.Unlock()
+	for name, t := range old {
+		if next[name] != t {
+			s.dropSessions(t)
+		}
+	}
+}
+
+func (s *Server) target(name string) *target.Target {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.targets[name]
+}
+
+func (s *Server) targetNames() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.targets))
+}
+
+// portals returns the addresses by which the initiator that came in at local
+// can reach the server: that one, and every listener bound to one address.
+func (s *Server) portals(local net.Addr) []net.Addr {
+	list := []net.Addr{local}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.listeners {
+		a, ok := l.Addr().(*net.TCPAddr)
+		if ok && !a.IP.IsUnspecified() && a.String() != local.String() {
+			list = append(list, a)
+		}
+	}
+	slices.SortFunc(list[1:], func(a, b net.Addr) int {
+		return slices.Compare([]byte(a.String()), []byte(b.String()))
+	})
+	return list
+}
+
+// ErrStopped is what Serve returns after Shutdown.
+var ErrStopped = errors.New("iscsi: server stopped")
+
+// acceptTurn is how often an accept loop turns without a connection.
+const acceptTurn = 2 * time.Second
+
+// Serve accepts connections from l until ctx is done or Shutdown is called,
+// and closes l.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	s.mu.Lock()
+	if s.stopping {
+		s.mu.Unlock()
+		l.Close()
+		return ErrStopped
+	}
+	s.listeners[l] = struct{}{}
+	s.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	defer s.forget(l)
+	for {
+		s.beat.Store(time.Now().UnixNano())
+		if d, ok := l.(interface{ SetDeadline(time.Time) error }); ok {
+			d.SetDeadline(time.Now().Add(acceptTurn))
+		}
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			s.start(ctx, nc)
+		case ctx.Err() != nil, errors.Is(err, net.ErrClosed):
+			return ErrStopped
+		case isTimeout(err):
+		default:
+			s.opts.Log.Error("accept failed", "error", err)
+			if !pause(ctx, 100*time.Millisecond) {
+				return ErrStopped
+			}
+		}
+	}
+}
+
+func isTimeout(err error) bool {
+	t, ok := errors.AsType[net.Error](err)
+	return ok && t.Timeout()
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+func (s *Server) forget(l net.Listener) {
+	l.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+// LastTurn returns when an accept loop last turned, for a watchdog.
+func (s *Server) LastTurn() time.Time { return time.Unix(0, s.beat.Load()) }
+
+func (s *Server) start(ctx context.Context, nc net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping || len(s.conns) >= s.opts.MaxConnections {
+		s.opts.Log.Warn("connection refused: too many are open", "initiator", nc.RemoteAddr(), "limit", s.opts.MaxConnections)
+		nc.Close()
+		return
+	}
+	c := newConn(s, nc)
+	s.conns[c] = struct{}{}
+	s.running.Go(func() {
+		c.serve(ctx)
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+	})
+}
+
+// begin registers a session that logs in. One of the same initiator port is
+// ended first, and wholly (RFC 7143, 6.3.5).
+func (s *Server) begin(n *session) error {
+	for {
+		s.mu.Lock()
+		if s.stopping {
+			s.mu.Unlock()
+			return loginUnavailable
+		}
+		old := s.sessions[n.key()]
+		if old == nil {
+			err := s.register(n)
+			s.mu.Unlock()
+			return err
+		}
+		s.mu.Unlock()
+		old.conn.fail(errReinstated)
+		<-old.ended
+	}
+}
+
+var (
+	errReinstated = errors.New("the initiator logged in again")
+	errDropped    = errors.New("the target was reset or removed")
+)
+
+func (n *session) key() portKey {
+	k := portKey{initiator: n.initiator, isid: n.isid}
+	if n.target != nil {
+		k.target = n.target.Name
+	}
+	return k
+}
+
+// register gives n a free TSIH. s.mu is held.
+func (s *Server) register(n *session) error {
+	for range 1 << 16 {
+		s.lastTSIH++
+		if s.lastTSIH != 0 && s.tsihs[s.lastTSIH] == nil {
+			n.tsih = s.lastTSIH
+			s.tsihs[n.tsih] = n
+			s.sessions[n.key()] = n
+			return nil
+		}
+	}
+	return loginOutOfResources
+}
+
+// joinSession says why a login into a session that exists is refused: a
+// session has one connection.
+func (s *Server) joinSession(initiator string, isid [6]byte, tsih uint16) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.tsihs[tsih]
+	if n == nil || n.initiator != initiator || n.isid != isid {
+		return fmt.Errorf("%w: TSIH %d", loginNoSession, tsih)
+	}
+	return loginTooMany
+}
+
+// end takes a session down after its reader has ended.
+func (s *Server) end(n *session) {
+	n.conn.nc.Close()
+	n.dropEarly()
+	if n.nexus != nil {
+		n.nexus.Close()
+	}
+	s.mu.Lock()
+	delete(s.tsihs, n.tsih)
+	delete(s.sessions, n.key())
+	s.mu.Unlock()
+	close(n.ended)
+}
+
+// dropSessions ends the sessions of t.
+func (s *Server) dropSessions(t *target.Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.tsihs {
+		if n.target == t {
+			n.conn.fail(errDropped)
+		}
+	}
+}
+
+// A SessionInfo describes a session for people.
+type SessionInfo struct {
+	Initiator string `json:"initiator"`
+	Address   string `json:"address"`
+	Target    string `json:"target,omitempty"`
+	TSIH      uint16 `json:"tsih"`
+}
+
+// Sessions lists the sessions by TSIH.
+func (s *Server) Sessions() []SessionInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []SessionInfo
+	for _, tsih := range slices.Sorted(maps.Keys(s.tsihs)) {
+		n := s.tsihs[tsih]
+		list = append(list, SessionInfo{n.initiator, n.conn.nc.RemoteAddr().String(), n.key().target, tsih})
+	}
+	return list
+}

@@ -1,0 +1,141 @@
+// Package target is what every front end shares above the wire: the map of
+// logical units, their task sets and task management, REPORT LUNS, and the
+// beginning and end of nexuses. It knows no transport.
+//
+// Terms are those of SAM-5.
+package target
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"spindle/scsi"
+)
+
+// A Target is a SCSI target device: logical units under one name.
+type Target struct {
+	Name string // iSCSI name; empty for USB
+	luns map[uint16]*Unit
+	none *Unit // answers REPORT LUNS, and for logical units that are not there
+}
+
+// New returns a target with the given logical units.
+func New(name string, luns map[uint16]*Unit) *Target {
+	t := &Target{Name: name, luns: luns}
+	t.none = NewUnit(name, absent{t}, UnitOptions{})
+	return t
+}
+
+// Units returns the logical units by number.
+func (t *Target) Units() map[uint16]*Unit { return t.luns }
+
+// A Session is the I_T nexus: an initiator port that speaks to a target, with
+// an I_T_L nexus for each logical unit.
+type Session struct {
+	target  *Target
+	nexuses map[uint16]*scsi.Nexus
+	other   *scsi.Nexus // for logical units that are not there
+	leave   sync.Once
+}
+
+// Open begins a session of the initiator port that like describes: its
+// Initiator, ISID, Port and Address are copied to the nexus of each unit.
+func (t *Target) Open(initiator string, isid [6]byte, port scsi.Port, address string) *Session {
+	nexus := func() *scsi.Nexus {
+		return &scsi.Nexus{Initiator: initiator, ISID: isid, Port: port, Address: address, Since: time.Now()}
+	}
+	s := &Session{target: t, nexuses: map[uint16]*scsi.Nexus{}, other: nexus()}
+	for lun, u := range t.luns {
+		n := nexus()
+		s.nexuses[lun] = n
+		u.join(n)
+	}
+	return s
+}
+
+// Close ends the session: its tasks are aborted, and when Close returns no
+// Owner of them is called any more, but for those that storage holds.
+func (s *Session) Close() {
+	s.leave.Do(func() {
+		s.target.none.abort(func(t *Task) bool { return t.Nexus == s.other })
+		for lun, n := range s.nexuses {
+			s.target.luns[lun].leave(n)
+		}
+	})
+}
+
+const reportLUNs = 0xA0
+
+// Submit sends t to the logical unit of lun and sets its Nexus.
+func (s *Session) Submit(lun LUN, t *Task) {
+	n, ok := lun.number()
+	unit := s.target.luns[n]
+	if !ok || unit == nil || t.CDB[0] == reportLUNs {
+		t.Nexus = s.other
+		s.target.none.Submit(t)
+		return
+	}
+	t.Nexus = s.nexuses[n]
+	unit.Submit(t)
+}
+
+// ErrNoLUN reports a logical unit that is not there.
+var ErrNoLUN = errors.New("logical unit does not exist")
+
+func (s *Session) unit(lun LUN) (*Unit, *scsi.Nexus, error) {
+	n, ok := lun.number()
+	if u := s.target.luns[n]; ok && u != nil {
+		return u, s.nexuses[n], nil
+	}
+	return nil, nil, ErrNoLUN
+}
+
+// Abort ends the one task t, which match recognises among those of lun, and
+// reports whether it was there to be ended (ABORT TASK). It returns when
+// nothing more of the task will be sent.
+func (s *Session) Abort(lun LUN, match func(*Task) bool) (bool, error) {
+	u, n, err := s.unit(lun)
+	if err != nil {
+		u, n = s.target.none, s.other
+	}
+	ended, err := u.abort(func(t *Task) bool { return t.Nexus == n && match(t) })
+	return ended > 0, err
+}
+
+// AbortSet ends all tasks of this nexus (ABORT TASK SET).
+func (s *Session) AbortSet(lun LUN) error {
+	u, n, err := s.unit(lun)
+	if err != nil {
+		return err
+	}
+	_, err = u.abort(func(t *Task) bool { return t.Nexus == n })
+	return err
+}
+
+// ClearSet ends all tasks of every nexus (CLEAR TASK SET).
+func (s *Session) ClearSet(lun LUN) error {
+	u, n, err := s.unit(lun)
+	if err != nil {
+		return err
+	}
+	return u.clear(n)
+}
+
+// ResetUnit resets the logical unit (LOGICAL UNIT RESET).
+func (s *Session) ResetUnit(lun LUN) error {
+	u, n, err := s.unit(lun)
+	if err != nil {
+		return err
+	}
+	return u.reset(n, scsi.ErrDeviceReset)
+}
+
+// Reset resets every logical unit (TARGET WARM RESET, TARGET COLD RESET).
+func (s *Session) Reset() error {
+	var errs []error
+	for lun, u := range s.target.luns {
+		errs = append(errs, u.reset(s.nexuses[lun], scsi.ErrTargetReset))
+	}
+	return errors.Join(errs...)
+}

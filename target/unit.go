@@ -1,0 +1,203 @@
+package target
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"spindle/scsi"
+)
+
+// A Unit is a logical unit with its one task set, shared by every target and
+// front end that carries it.
+//
+// The task set starts tasks in the order of Submit. Those that the logical
+// unit calls concurrent overlap; every other, every ORDERED one, and one that
+// will report a unit attention, runs alone. HEAD OF QUEUE goes before what
+// waits.
+type Unit struct {
+	Name string // for logs and status
+
+	lu         scsi.LogicalUnit
+	concurrent scsi.Concurrent // nil: every task runs alone
+	opts       UnitOptions
+
+	mu      sync.Mutex
+	changed sync.Cond // a task left the set
+	head    *Task     // in order; waiting tasks are behind or among running ones
+	tail    *Task
+	running int
+	alone   bool // the running task is exclusive
+	waiting int
+	seq     uint64
+	stuck   int // tasks that did not end when aborted
+	nexuses map[*scsi.Nexus]struct{}
+	ports   portMemory
+}
+
+// UnitOptions are the settings of a Unit.
+type UnitOptions struct {
+	Log *slog.Logger // nil discards
+
+	// UAOnReturn raises 29h unit attentions also for an initiator port that
+	// comes back; Linux fails a READ on them, so the default raises none.
+	UAOnReturn bool
+
+	// Ports is what [Unit.Ports] returned before a restart.
+	Ports []PortRecord
+
+	// AbortWait is how long an abort waits for storage; 10 s when zero.
+	AbortWait time.Duration
+}
+
+// NewUnit returns a Unit around lu.
+func NewUnit(name string, lu scsi.LogicalUnit, o UnitOptions) *Unit {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.AbortWait == 0 {
+		o.AbortWait = 10 * time.Second
+	}
+	u := &Unit{Name: name, lu: lu, opts: o, nexuses: map[*scsi.Nexus]struct{}{}}
+	u.concurrent, _ = scsi.As[scsi.Concurrent](lu)
+	u.changed.L = &u.mu
+	u.ports.restore(o.Ports)
+	return u
+}
+
+// Submit puts t into the task set. A set with a task stuck in storage answers
+// BUSY.
+func (u *Unit) Submit(t *Task) {
+	t.prepare()
+	t.unit = u
+	u.mu.Lock()
+	if u.stuck > 0 {
+		u.mu.Unlock()
+		t.Owner.Finish(scsi.Busy, false)
+		t.Owner.Release()
+		return
+	}
+	u.seq++
+	t.seq, t.state = u.seq, waiting
+	u.waiting++
+	u.insert(t)
+	u.schedule()
+	u.mu.Unlock()
+}
+
+// insert links t at the end, or before the first waiting task when it is HEAD
+// OF QUEUE. u.mu is held.
+func (u *Unit) insert(t *Task) {
+	before := (*Task)(nil)
+	if t.Attribute == HeadOfQueue {
+		for before = u.head; before != nil && before.state != waiting; before = before.next {
+		}
+	}
+	if before == nil {
+		t.prev, t.next = u.tail, nil
+	} else {
+		t.prev, t.next = before.prev, before
+	}
+	if t.prev != nil {
+		t.prev.next = t
+	} else {
+		u.head = t
+	}
+	if t.next != nil {
+		t.next.prev = t
+	} else {
+		u.tail = t
+	}
+}
+
+func (u *Unit) unlink(t *Task) {
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else {
+		u.head = t.next
+	}
+	if t.next != nil {
+		t.next.prev = t.prev
+	} else {
+		u.tail = t.prev
+	}
+	t.prev, t.next, t.state = nil, nil, idle
+	if t.stuck {
+		t.stuck = false
+		u.stuck--
+	}
+	u.changed.Broadcast()
+}
+
+// schedule starts every task that may run now. u.mu is held.
+func (u *Unit) schedule() {
+	if u.waiting == 0 || u.alone {
+		return
+	}
+	for t := u.head; t != nil && u.waiting > 0; t = t.next {
+		if t.state != waiting {
+			continue
+		}
+		t.exclusive = u.exclusive(t)
+		if t.exclusive && u.running > 0 {
+			return
+		}
+		t.state = running
+		u.waiting--
+		u.running++
+		u.alone = t.exclusive
+		go t.run()
+		if u.alone {
+			return
+		}
+	}
+}
+
+// exclusive reports whether t must run alone. A task that will report a unit
+// attention does, so that the first command in order is the one that fails.
+func (u *Unit) exclusive(t *Task) bool {
+	if t.Attribute == Ordered || t.Nexus.Pending() {
+		return true
+	}
+	return u.concurrent == nil || !u.concurrent.Concurrent(t.CDB)
+}
+
+func (t *Task) execute() {
+	u := t.unit
+	err := u.call(t)
+	u.mu.Lock()
+	aborted := t.state == aborting
+	t.state = ending
+	u.running--
+	if t.exclusive {
+		u.alone = false
+	}
+	u.schedule()
+	u.mu.Unlock()
+	u.finish(t, err, aborted)
+}
+
+// finish has the front end send the response, then takes t out of the set:
+// whoever waits for the set to be free of t knows that nothing of it follows.
+func (u *Unit) finish(t *Task, err error, aborted bool) {
+	owner := t.Owner
+	owner.Finish(err, aborted)
+	u.mu.Lock()
+	u.unlink(t)
+	u.mu.Unlock()
+	owner.Release()
+}
+
+// call runs Execute; a panic there is a hardware error of one command, not the
+// end of every drive.
+func (u *Unit) call(t *Task) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			u.opts.Log.Error("logical unit panicked", "unit", u.Name, "cdb", fmt.Sprintf("%x", t.CDB), "panic", p, "stack", string(debug.Stack()))
+			err = scsi.ErrInternal
+		}
+	}()
+	return u.lu.Execute(t, &t.Command)
+}
