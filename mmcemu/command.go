@@ -52,8 +52,10 @@ type commandTable [256]*command
 // which stand beside their handlers.
 func families() [][]command {
 	return [][]command{
-		statusCommands, inquiryCommands, modeCommands, configurationCommands,
-		eventCommands, trayCommands, capacityCommands, readCommands, tocCommands,
+		statusCommands, inquiryCommands, modeCommands, modeSelectCommands,
+		configurationCommands, eventCommands, trayCommands, capacityCommands,
+		readCommands, readCDCommands, verifyCommands, tocCommands,
+		informationCommands, structureCommands, speedCommands,
 	}
 }
 

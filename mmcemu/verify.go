@@ -1,0 +1,86 @@
+package mmcemu
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"sync"
+
+	"spindle/isostore/disc"
+	"spindle/scsi"
+)
+
+var verifyCommands = []command{
+	{0x2F, "VERIFY(10)", needsMedium | concurrent, alloc{}, nil, (*Drive).verify10},
+	{0x2B, "SEEK(10)", needsMedium | concurrent, alloc{}, nil, (*Drive).seek10},
+	{0x35, "SYNCHRONIZE CACHE(10)", 0, alloc{}, nil, (*Drive).synchronizeCache},
+}
+
+// errMiscompare is MISCOMPARE DURING VERIFY OPERATION.
+var errMiscompare = scsi.Sense{Key: 0xE, Code: 0x1D00}
+
+// seek10 answers SEEK(10): there is nothing to move, so it checks the address.
+func (d *Drive) seek10(_ context.Context, cmd *scsi.Command, m *medium) error {
+	return checkRange(m, binary.BigEndian.Uint32(cmd.CDB[2:]), 1)
+}
+
+// synchronizeCache answers SYNCHRONIZE CACHE: there is no cache to write.
+// Windows and macOS send it on power transitions, also with no medium.
+func (d *Drive) synchronizeCache(context.Context, *scsi.Command, *medium) error { return nil }
+
+// verifyBuffers hold what VERIFY compares: a half for each side.
+var verifyBuffers = sync.Pool{New: func() any { return new([2][16 * disc.BlockSize]byte) }}
+
+// verify10 answers VERIFY(10): it reads the blocks, and with BYTCHK compares
+// them with the data-out.
+//
+//	CDB  byte 1 bit 1 BYTCHK; bytes 2-5 LBA; bytes 7-8 length in blocks
+//
+// It fails as READ(10) does, and with MISCOMPARE DURING VERIFY OPERATION.
+// Source: MMC-6, VERIFY (10); BYTCHK from SBC-3.
+func (d *Drive) verify10(ctx context.Context, cmd *scsi.Command, m *medium) error {
+	lba, n := binary.BigEndian.Uint32(cmd.CDB[2:]), uint32(binary.BigEndian.Uint16(cmd.CDB[7:]))
+	compare := cmd.CDB[1]&2 != 0
+	if err := checkRange(m, lba, n); err != nil {
+		return err
+	}
+	buffers := verifyBuffers.Get().(*[2][16 * disc.BlockSize]byte)
+	defer verifyBuffers.Put(buffers)
+	for n > 0 {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		size := min(int(n)*disc.BlockSize, len(buffers[0]))
+		have, want := buffers[0][:size], buffers[1][:size]
+		good, err := m.disc.ReadBlocks(have, disc.LBA(lba))
+		if err == nil && good*disc.BlockSize < size {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return d.mediumError(m, lba+uint32(good), err)
+		}
+		if compare {
+			if err := compareOut(cmd.Out, have, want); err != nil {
+				return err
+			}
+		}
+		lba, n = lba+uint32(good), n-uint32(good)
+	}
+	return nil
+}
+
+// compareOut compares data-out with what the disc holds.
+func compareOut(out io.Reader, have, want []byte) error {
+	_, err := io.ReadFull(out, want)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return scsi.FieldInCDB(7, -1) // the host sends less than it says
+	case err != nil:
+		return err
+	case !bytes.Equal(have, want):
+		return errMiscompare
+	}
+	return nil
+}
