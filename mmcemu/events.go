@@ -72,7 +72,7 @@ func (d *Drive) takeEvent(n *scsi.Nexus) (event, status byte) {
 	case event == newMediaEvent:
 		d.noteReady(st)
 	case event == mediaRemovalEvent:
-		d.noteEmpty(st) // may insert the next medium: its event is another
+		d.noteEmpty(st)
 	case st.ejectRequest:
 		event, st.ejectRequest = ejectRequestEvent, false
 	}

@@ -169,10 +169,15 @@ func (d *Drive) allTold() bool {
 	return true
 }
 
+// settle is how long a change waits after the last nexus was told. Linux asks
+// by GESN and then by TEST UNIT READY; were the next medium there in between,
+// its event would come a poll after its unit attention, as a contradiction.
+const settle = 250 * time.Millisecond
+
 // afterTold goes on with a change that waited for the last nexus to be told.
 func (d *Drive) afterTold() {
-	if d.change != nil && d.disc == nil && d.allTold() {
-		d.placeDisc(d.change)
+	if c := d.change; c != nil && c.timer != nil && d.disc == nil && d.allTold() {
+		c.timer.Reset(min(settle, time.Until(d.removedAt.Add(d.o.SwapHold))))
 	}
 }
 

@@ -120,15 +120,16 @@ func (d *Drive) load() {
 		d.publish()
 		return
 	}
-	m := d.disc
 	d.readyAt = time.Now().Add(d.o.LoadTime)
-	d.loading = time.AfterFunc(d.o.LoadTime, func() {
+	var timer *time.Timer
+	timer = time.AfterFunc(d.o.LoadTime, func() {
 		d.mu.Lock()
 		defer d.unlock()
-		if d.disc == m && d.loading != nil && !d.open {
+		if d.loading == timer {
 			d.publish()
 		}
 	})
+	d.loading = timer
 }
 
 // publish makes the disc ready. Every nexus has its unit attention before the
