@@ -1,0 +1,148 @@
+// Package config is what the operator wants, as one TOML file says it:
+// spindle.toml(5) beside this file. It loads, checks and compares; acting on it
+// is the daemon's.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// A Config is a configuration that is complete: what the file leaves out has
+// its default.
+type Config struct {
+	Path    string // of the file, empty for Default
+	Library Library
+	ISCSI   ISCSI
+	Daemon  Daemon
+	Drives  []Drive // by name
+
+	// Warnings are for people: what is odd but no reason not to serve. Only
+	// Load, which looks at the file system, sets them.
+	Warnings []string
+}
+
+// Library is the table [library].
+type Library struct {
+	Dirs []string // image directories; the first that has a name wins
+}
+
+// ISCSI is the table [iscsi].
+type ISCSI struct {
+	Listen []string // host:port; empty opens no port
+}
+
+// Daemon is the table [daemon].
+type Daemon struct {
+	State    string // directory of what the daemon keeps
+	Socket   string // Unix socket that the client verbs talk to
+	LogLevel slog.Level
+	LogJSON  bool
+}
+
+// A Drive is a table [drive.NAME], with [drive.NAME.iscsi].
+type Drive struct {
+	Name       string
+	Disc       string // name of an image in the library; empty leaves the tray empty
+	Medium     string // cd, dvd or bd; empty chooses by the image's size
+	OnReload   string // Hold or Force: a changed Disc under a tray that a host holds
+	Eject      string // Keep or Remove: what a host's eject does with the disc
+	SwapHold   time.Duration
+	UAOnReturn bool   // tell a host that comes back of the power on
+	Target     string // iSCSI target name; empty for the default one
+}
+
+// Values of Drive.OnReload and Drive.Eject.
+const (
+	Hold   = "hold"   // wait until the host lets go
+	Force  = "force"  // take the disc away from it
+	Keep   = "keep"   // the disc lies on the open tray
+	Remove = "remove" // the disc is out, also after a restart
+)
+
+// maxSize bounds a configuration file, in bytes.
+const maxSize = 1 << 20
+
+// NewDrive returns a drive with an empty tray and defaults.
+func NewDrive(name string) Drive {
+	return Drive{Name: name, OnReload: Hold, Eject: Keep, SwapHold: 2500 * time.Millisecond}
+}
+
+// Default returns what holds without a file: one drive, cd0.
+func Default() *Config {
+	c := defaults()
+	c.Drives = []Drive{NewDrive("cd0")}
+	return c
+}
+
+// defaults is Default for a file, which names its drives itself.
+func defaults() *Config {
+	return &Config{
+		Library: Library{Dirs: []string{"/var/lib/spindle/images"}},
+		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260"}},
+		Daemon:  Daemon{State: "/var/lib/spindle", Socket: "/run/spindle/spindle.sock", LogLevel: slog.LevelInfo},
+	}
+}
+
+// Load reads, parses and checks the file at path. Its error joins an *Error for
+// each thing that is wrong, in the order of lines.
+func Load(path string) (*Config, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if fi, err := f.Stat(); err != nil {
+		return nil, err
+	} else if fi.IsDir() {
+		return nil, &Error{File: path, Reason: "it is a directory", Hint: "name the file in it"}
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err != nil {
+		return nil, err
+	}
+	c, err := Parse(path, data)
+	if err != nil {
+		return nil, err
+	}
+	c.warn()
+	return c, nil
+}
+
+// warn looks at what the configuration names.
+func (c *Config) warn() {
+	for _, dir := range c.Library.Dirs {
+		fi, err := os.Stat(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			c.Warnings = append(c.Warnings, fmt.Sprintf("image directory %s does not exist", dir))
+		case err != nil:
+			c.Warnings = append(c.Warnings, fmt.Sprintf("image directory: %v", err))
+		case !fi.IsDir():
+			c.Warnings = append(c.Warnings, fmt.Sprintf("image directory %s is a file", dir))
+		}
+	}
+	if len(c.Drives) == 0 {
+		c.Warnings = append(c.Warnings, c.Path+" configures no drive")
+	}
+}
+
+// Drive returns the drive of that name, or nil.
+func (c *Config) Drive(name string) *Drive {
+	for i := range c.Drives {
+		if c.Drives[i].Name == name {
+			return &c.Drives[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,260 @@
+package config
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+const full = `
+[library]
+dirs = ["/a", "images", "/b c"]
+[iscsi]
+listen = ["127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260"]
+[daemon]
+state = "/s"
+socket = "/run/x.sock"
+log_level = "debug"
+log_json = true
+[drive.cd0]
+disc = "debian 12.iso"
+medium = "dvd"
+on_reload = "force"
+eject = "remove"
+swap_hold = "500ms"
+ua_on_return = true
+[drive.cd0.iscsi]
+target = "iqn.2026-11.net.example:cd0"
+[drive.b]
+`
+
+func TestParse(t *testing.T) {
+	got, err := Parse("/etc/spindle.toml", []byte(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Config{
+		Path:    "/etc/spindle.toml",
+		Library: Library{Dirs: []string{"/a", "/etc/images", "/b c"}},
+		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260"}},
+		Daemon:  Daemon{State: "/s", Socket: "/run/x.sock", LogLevel: slog.LevelDebug, LogJSON: true},
+		Drives: []Drive{
+			{Name: "b", OnReload: Hold, Eject: Keep, SwapHold: 2500 * time.Millisecond},
+			{
+				Name: "cd0", Disc: "debian 12.iso", Medium: "dvd", OnReload: Force, Eject: Remove,
+				SwapHold: 500 * time.Millisecond, UAOnReturn: true, Target: "iqn.2026-11.net.example:cd0",
+			},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("Parse = %+v, want %+v", got, want)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	empty, err := Parse("x", nil)
+	if err != nil || len(empty.Drives) != 0 || len(empty.ISCSI.Listen) != 1 || len(empty.Library.Dirs) != 1 {
+		t.Errorf("empty file: %+v, %v", empty, err)
+	}
+	c, err := Parse("x", []byte("[iscsi]\nlisten = []\n"))
+	if err != nil || len(c.ISCSI.Listen) != 0 {
+		t.Errorf("empty list: %+v, %v", c, err)
+	}
+	d := Default()
+	if err := d.Validate(); err != nil || d.Drive("cd0") == nil || d.Drive("cd1") != nil {
+		t.Errorf("Default: %+v, %v", d, err)
+	}
+	d.Drives[0].Target = "nonsense"
+	if err := d.Validate(); err == nil || !strings.HasPrefix(err.Error(), `drive.cd0.iscsi.target: "nonsense"`) {
+		t.Errorf("Validate: %v", err)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"syntax", "[library]\ndirs = [\n", "f.toml:2: "},
+		{"no quotes", "\n[drive.cd0]\ndisc = debian.iso\n", "f.toml:3: "},
+		{"drive twice", "[drive.cd0]\n\n[drive.cd0]\n", "f.toml:3: Key 'drive.cd0' has already been defined. (hint: a drive"},
+		{"key twice", "[drive.cd0]\ndisc = \"a\"\ndisc = \"b\"\n", "f.toml:3: "},
+		{"unknown table", "[libary]\n", `f.toml:1: libary: unknown key (hint: did you mean "library"?)`},
+		{"unknown key", "[drive.cd0]\n# a comment\ndics = \"x\"\n", `f.toml:3: drive.cd0.dics: unknown key (hint: did you mean "disc"?)`},
+		{"unlike any key", "[drive.cd0]\nzzzzzzzz = 1\n", "f.toml:2: drive.cd0.zzzzzzzz: unknown key (hint: known here: disc, medium,"},
+		{"inline table", "drive = {cd0 = {disc = \"a\", x = 1}}\n", "f.toml:1: drive.cd0.x: unknown key"},
+		{"dotted key", "[drive]\ncd0.disc = \"a\"\ncd0.iscsi.targte = \"x\"\n", `f.toml:3: drive.cd0.iscsi.targte: unknown key (hint: did you mean "target"?)`},
+		{"quoted key", "[drive.cd0]\n\"a b\" = 1\n", `f.toml:2: drive.cd0."a b": unknown key`},
+		{"usb", "[drive.cd0]\n[drive.cd0.usb]\ngadget = \"g0\"\n", "f.toml:2: drive.cd0.usb: unknown key (hint: this version has no USB"},
+		{"gadget", "[gadget.g0]\nudc = \"auto\"\n", "f.toml:1: gadget: unknown key (hint: this version has no USB"},
+		{"number for text", "[drive.cd0]\ndisc = 5\n", "f.toml:2: drive.cd0.disc: it must be text, not a number (hint: put it in double quotes)"},
+		{"text for table", "[drive]\ncd0 = \"x.iso\"\n", "f.toml:2: drive.cd0: it must be a table, not text (hint: write it as [drive.cd0])"},
+		{"text for list", "[iscsi]\nlisten = \"127.0.0.1:3260\"\n", "f.toml:2: iscsi.listen: it must be a list of texts, not text"},
+		{"list of numbers", "[iscsi]\nlisten = [3260]\n", "f.toml:2: iscsi.listen: it must be a list of texts"},
+		{"text for bool", "[daemon]\nlog_json = \"yes\"\n", "f.toml:2: daemon.log_json: it must be true or false"},
+		{"level", "[daemon]\nlog_level = \"verbose\"\n", "f.toml:2: daemon.log_level: \"verbose\" is not one of debug, info"},
+		{"choice", "[drive.cd0]\non_reload = \"forse\"\n", `is not one of hold, force (hint: did you mean "force"?)`},
+		{"empty choice", "[drive.cd0]\neject = \"\"\n", "f.toml:2: drive.cd0.eject"},
+		{"medium", "[drive.cd0]\nmedium = \"tape\"\n", `f.toml:2: drive.cd0.medium: "tape" is not one of cd, dvd, bd`},
+		{"duration", "[drive.cd0]\nswap_hold = \"2.5\"\n", `f.toml:2: drive.cd0.swap_hold: "2.5" is not a duration`},
+		{"negative duration", "[drive.cd0]\nswap_hold = \"-1s\"\n", "f.toml:2: drive.cd0.swap_hold: -1s is not between"},
+		{"long duration", "[drive.cd0]\nswap_hold = \"2h\"\n", "is not between 0s and 1m0s"},
+		{"drive name", "[drive.\"c d\"]\n", `f.toml:1: drive."c d": it is no name for a drive`},
+		{"long drive name", "[drive." + strings.Repeat("x", 33) + "]\n", "it is no name for a drive"},
+		{"no port", "[iscsi]\nlisten = [\"127.0.0.1\"]\n", `address "127.0.0.1": it has no port (hint: write "127.0.0.1:3260")`},
+		{"bare IPv6", "[iscsi]\nlisten = [\"::1\"]\n", `write "[::1]:3260"`},
+		{"port", "[iscsi]\nlisten = [\"127.0.0.1:99999\"]\n", `port "99999"`},
+		{"port name", "[iscsi]\nlisten = [\"127.0.0.1:iscsi\"]\n", `port "iscsi"`},
+		{"bad IPv4", "[iscsi]\nlisten = [\"127.0.0.300:3260\"]\n", "neither an IP address"},
+		{"bad host", "[iscsi]\nlisten = [\"a b:3260\"]\n", "neither an IP address"},
+		{"address twice", "[iscsi]\nlisten = [\":1\", \":1\"]\n", "stands there twice"},
+		{"directory twice", "[library]\ndirs = [\"/a\", \"/a\"]\n", "f.toml:2: library.dirs: \"/a\" stands there twice"},
+		{"empty directory", "[library]\ndirs = [\"\"]\n", "f.toml:2: library.dirs"},
+		{"target", "[drive.a.iscsi]\ntarget = \"cd0\"\n", `f.toml:2: drive.a.iscsi.target: "cd0": it is no iSCSI name`},
+		{"target month", "[drive.a.iscsi]\ntarget = \"iqn.2026-13.net.example:x\"\n", "it is no iSCSI name"},
+		{"target capitals", "[drive.a.iscsi]\ntarget = \"iqn.2026-11.net.example:CD0\"\n", `write "iqn.2026-11.net.example:cd0"`},
+		{"target underscore", "[drive.a.iscsi]\ntarget = \"iqn.2026-11.net.example:a_b\"\n", "it is no iSCSI name"},
+		{"long target", "[drive.a.iscsi]\ntarget = \"iqn.2026-11.net.example:" + strings.Repeat("x", 200) + "\"\n", "more than 223"},
+		{
+			"one target for two",
+			"[drive.a.iscsi]\ntarget = \"iqn.2026-11.net.example:x\"\n[drive.b]\n[drive.b.iscsi]\ntarget = \"iqn.2026-11.net.example:x\"\n",
+			"f.toml:5: drive.b.iscsi.target: \"iqn.2026-11.net.example:x\" is the target of drive a already",
+		},
+		{"implied table", "[daemon]\n[drive]\n[drive.\"a b\".iscsi]\ntarget = \"\"\n", "f.toml:3: drive.\"a b\": it is no name"},
+		{"empty state", "[daemon]\nstate = \"\"\n", "f.toml:2: daemon.state: it is empty"},
+		{"too large", strings.Repeat("#", maxSize+1), "f.toml: it is larger"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := Parse("f.toml", []byte(tt.text))
+			if err == nil || c != nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Parse = %v; want %s", err, tt.want)
+			}
+			if strings.Contains(tt.want, "f.toml:") && !strings.HasPrefix(err.Error(), "f.toml:") {
+				t.Errorf("%v does not begin with the file", err)
+			}
+			if _, ok := errors.AsType[*Error](err); !ok {
+				t.Errorf("%T holds no *Error", err)
+			}
+		})
+	}
+}
+
+func TestGoodTargets(t *testing.T) {
+	for _, name := range []string{
+		"iqn.2026-11.net.example", "iqn.2026-11.net.example:a.b-c:d", "eui.02004567A425678D",
+		"naa.52004567BA64678D", "naa.62004567BA64678D0123456789ABCDEF",
+	} {
+		if reason, _ := checkTarget(name); reason != "" {
+			t.Errorf("%s: %s", name, reason)
+		}
+	}
+}
+
+// TestAllErrors checks that all errors come at once, in the order of lines.
+func TestAllErrors(t *testing.T) {
+	text := "[iscsi]\nlisten = [\"nowhere\"]\n[drive.cd0]\ndisc = 7\nfoo = 1\n[drive.cd0.iscsi]\ntarget = \"x\"\n[zzz]\n"
+	_, err := Parse("f.toml", []byte(text))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	want := []string{"f.toml:2: ", "f.toml:4: ", "f.toml:5: ", "f.toml:7: ", "f.toml:8: "}
+	if len(lines) != len(want) {
+		t.Fatalf("errors:\n%v", err)
+	}
+	for i, w := range want {
+		if !strings.HasPrefix(lines[i], w) {
+			t.Errorf("error %d is %q, want %s", i, lines[i], w)
+		}
+	}
+	many := "[drive.cd0]\n"
+	for i := range 50 {
+		many += "x" + strings.Repeat("y", i) + " = 1\n"
+	}
+	if _, err := Parse("f.toml", []byte(many)); strings.Count(err.Error(), "\n") != maxErrors || !strings.HasSuffix(err.Error(), "30 more errors") {
+		t.Errorf("many errors: %v", err)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "spindle.toml")
+	if _, err := Load(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("missing file: %v", err)
+	}
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "directory") {
+		t.Errorf("directory: %v", err)
+	}
+	os.Mkdir(filepath.Join(dir, "here"), 0o755)
+	os.WriteFile(path, []byte("[library]\ndirs = [\"here\", \"gone\", \"spindle.toml\"]\n"), 0o644)
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	warnings := strings.Join(c.Warnings, "\n")
+	if len(c.Warnings) != 3 || !strings.Contains(warnings, dir+"/gone does not exist") ||
+		!strings.Contains(warnings, "is a file") || !strings.Contains(warnings, "no drive") || c.Library.Dirs[0] != dir+"/here" {
+		t.Errorf("Load = %+v", c)
+	}
+	os.WriteFile(path, []byte("oops"), 0o644)
+	if _, err := Load(path); err == nil || !strings.HasPrefix(err.Error(), path+":1: ") {
+		t.Errorf("bad file: %v", err)
+	}
+}
+
+func TestDiff(t *testing.T) {
+	base := func() *Config {
+		c := Default()
+		c.ISCSI.Listen = []string{":1", ":2"}
+		c.Drives = append(c.Drives, NewDrive("cd1"))
+		return c
+	}
+	tests := []struct {
+		name   string
+		change func(c *Config)
+		want   Changes
+	}{
+		{"nothing", func(*Config) {}, Changes{}},
+		{"disc", func(c *Config) { c.Drives[0].Disc = "x" }, Changes{Disc: []string{"cd0"}}},
+		{"disc and more", func(c *Config) { c.Drives[0].Disc = "x"; c.Drives[0].Eject = Remove }, Changes{Drives: []string{"cd0"}}},
+		{"target", func(c *Config) { c.Drives[1].Target = "iqn" }, Changes{Drives: []string{"cd1"}, Target: []string{"cd1"}}},
+		{"renamed", func(c *Config) { c.Drives[1].Name = "cd2" }, Changes{Added: []string{"cd2"}, Removed: []string{"cd1"}}},
+		{"order of addresses", func(c *Config) { c.ISCSI.Listen = []string{":2", ":1"} }, Changes{}},
+		{"addresses", func(c *Config) { c.ISCSI.Listen = nil }, Changes{Listen: true}},
+		{"directories", func(c *Config) { c.Library.Dirs = nil }, Changes{Library: true}},
+		{"log", func(c *Config) { c.Daemon.LogJSON = true }, Changes{Daemon: true}},
+		{"warnings", func(c *Config) { c.Warnings, c.Path = []string{"x"}, "y" }, Changes{}},
+	}
+	for _, tt := range tests {
+		c := base()
+		tt.change(c)
+		got := Diff(base(), c)
+		if !reflect.DeepEqual(got, tt.want) || got.Empty() != reflect.DeepEqual(tt.want, Changes{}) {
+			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// FuzzParse checks that whatever a file holds is a valid configuration or an
+// error that names the file.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(full))
+	f.Add([]byte("[drive.\"\"]\n[drive.a.iscsi]\ntarget = \"x\"\n"))
+	f.Add([]byte("[[drive]]\nx = {a.b = [1, [2]]}\n"))
+	f.Add([]byte("drive.cd0.iscsi.foo.bar = 2026-11-21\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := Parse("f.toml", data)
+		if err == nil {
+			if err := c.Validate(); err != nil {
+				t.Errorf("parsed, but: %v", err)
+			}
+			return
+		}
+		if c != nil || !strings.HasPrefix(err.Error(), "f.toml") {
+			t.Errorf("Parse = %v, %v", c, err)
+		}
+	})
+}

@@ -1,0 +1,58 @@
+package config
+
+import "slices"
+
+// Changes say how a new configuration differs from the old one. Each drive is
+// in one list at most.
+type Changes struct {
+	Added   []string // drives, by name
+	Removed []string
+	Disc    []string // drives of which only the disc changed
+	Drives  []string // drives of which anything else changed
+	Target  []string // those of Drives whose target name changed: sessions end
+	Library bool     // the image directories
+	Listen  bool     // the addresses
+	Daemon  bool     // state, socket or log
+}
+
+// Empty reports whether nothing changed.
+func (c *Changes) Empty() bool {
+	return len(c.Added)+len(c.Removed)+len(c.Disc)+len(c.Drives) == 0 && !c.Library && !c.Listen && !c.Daemon
+}
+
+// Diff compares two configurations. The order of drives and of addresses does
+// not matter, that of image directories does.
+func Diff(old, new *Config) Changes {
+	c := Changes{
+		Library: !slices.Equal(old.Library.Dirs, new.Library.Dirs),
+		Listen:  !slices.Equal(slices.Sorted(slices.Values(old.ISCSI.Listen)), slices.Sorted(slices.Values(new.ISCSI.Listen))),
+		Daemon:  old.Daemon != new.Daemon,
+	}
+	for i := range new.Drives {
+		d := new.Drives[i]
+		was := old.Drive(d.Name)
+		if was == nil {
+			c.Added = append(c.Added, d.Name)
+			continue
+		}
+		if *was == d {
+			continue
+		}
+		if was.Target != d.Target {
+			c.Target = append(c.Target, d.Name)
+		}
+		same := *was
+		same.Disc = d.Disc
+		if same == d {
+			c.Disc = append(c.Disc, d.Name)
+		} else {
+			c.Drives = append(c.Drives, d.Name)
+		}
+	}
+	for i := range old.Drives {
+		if name := old.Drives[i].Name; new.Drive(name) == nil {
+			c.Removed = append(c.Removed, name)
+		}
+	}
+	return c
+}

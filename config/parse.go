@@ -1,0 +1,263 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Parse parses and checks a configuration. name is the file's, for errors and
+// for directories that are relative to it. Its error is as that of [Load].
+func Parse(name string, data []byte) (*Config, error) {
+	if len(data) > maxSize {
+		return nil, &Error{File: name, Reason: fmt.Sprintf("it is larger than %d bytes", maxSize)}
+	}
+	var top map[string]any
+	if _, err := toml.Decode(string(data), &top); err != nil {
+		return nil, syntaxError(name, err)
+	}
+	c := defaults()
+	c.Path = name
+	r := &reader{}
+	c.read(&table{r: r, m: top})
+	errs := append(r.errs, c.problems()...)
+	if len(errs) > 0 {
+		return nil, locate(name, string(data), errs)
+	}
+	return c, nil
+}
+
+// syntaxError is an error of package toml in our form.
+func syntaxError(name string, err error) error {
+	e := &Error{File: name, Reason: err.Error()}
+	if pe, ok := errors.AsType[toml.ParseError](err); ok {
+		e.Line, e.Reason = pe.Position.Line, pe.Message
+		switch {
+		case strings.Contains(e.Reason, "already"):
+			e.Hint = "a drive, a table and a key may stand only once"
+		case strings.Contains(e.Reason, "expected value"):
+			e.Hint = "put text in double quotes"
+		}
+	}
+	return e
+}
+
+// read fills c from the file's tables.
+func (c *Config) read(top *table) {
+	lib := top.table("library")
+	lib.strings("dirs", &c.Library.Dirs)
+	for i, dir := range c.Library.Dirs {
+		if dir != "" && !filepath.IsAbs(dir) {
+			c.Library.Dirs[i] = filepath.Join(filepath.Dir(c.Path), dir)
+		}
+	}
+	lib.done()
+
+	iscsi := top.table("iscsi")
+	iscsi.strings("listen", &c.ISCSI.Listen)
+	iscsi.done()
+
+	d := top.table("daemon")
+	d.string("state", &c.Daemon.State)
+	d.string("socket", &c.Daemon.Socket)
+	d.level("log_level", &c.Daemon.LogLevel)
+	d.bool("log_json", &c.Daemon.LogJSON)
+	d.done()
+
+	drives := top.table("drive")
+	for _, name := range slices.Sorted(maps.Keys(drives.m)) {
+		c.Drives = append(c.Drives, readDrive(name, drives.table(name)))
+	}
+	top.done()
+}
+
+func readDrive(name string, t *table) Drive {
+	d := NewDrive(name)
+	t.string("disc", &d.Disc)
+	t.choice("medium", &d.Medium, "cd", "dvd", "bd")
+	t.choice("on_reload", &d.OnReload, Hold, Force)
+	t.choice("eject", &d.Eject, Keep, Remove)
+	t.duration("swap_hold", &d.SwapHold)
+	t.bool("ua_on_return", &d.UAOnReturn)
+	iscsi := t.table("iscsi")
+	iscsi.string("target", &d.Target)
+	iscsi.done()
+	t.done()
+	return d
+}
+
+// A reader collects what is wrong.
+type reader struct{ errs []*Error }
+
+// A table is a TOML table that is read key by key, so that every wrong value
+// is reported and not only the first, and that knows which keys nobody asked
+// for. Its methods leave the default where there is no such key.
+type table struct {
+	r     *reader
+	path  []string
+	m     map[string]any
+	known []string
+}
+
+func (t *table) fail(key, reason, hint string) {
+	t.r.errs = append(t.r.errs, &Error{Key: append(slices.Clone(t.path), key), Reason: reason, Hint: hint})
+}
+
+func (t *table) take(key string) (any, bool) {
+	t.known = append(t.known, key)
+	v, ok := t.m[key]
+	return v, ok
+}
+
+// table returns the table below key, an empty one when there is none.
+func (t *table) table(key string) *table {
+	sub := &table{r: t.r, path: append(slices.Clone(t.path), key)}
+	v, ok := t.take(key)
+	if !ok {
+		return sub
+	}
+	if sub.m, ok = v.(map[string]any); !ok {
+		t.fail(key, "it must be a table, not "+kindOf(v), fmt.Sprintf("write it as [%s]", strings.Join(sub.path, ".")))
+	}
+	return sub
+}
+
+func (t *table) string(key string, dst *string) {
+	if v, ok := t.take(key); ok {
+		if s, ok := v.(string); ok {
+			*dst = s
+		} else {
+			t.fail(key, "it must be text, not "+kindOf(v), "put it in double quotes")
+		}
+	}
+}
+
+func (t *table) strings(key string, dst *[]string) {
+	v, ok := t.take(key)
+	if !ok {
+		return
+	}
+	list, ok := v.([]any)
+	out := make([]string, 0, len(list))
+	for _, e := range list {
+		s, isText := e.(string)
+		out, ok = append(out, s), ok && isText
+	}
+	if !ok {
+		t.fail(key, "it must be a list of texts, not "+kindOf(v), `write it as ["…", "…"]`)
+		return
+	}
+	*dst = out
+}
+
+func (t *table) bool(key string, dst *bool) {
+	if v, ok := t.take(key); ok {
+		if b, ok := v.(bool); ok {
+			*dst = b
+		} else {
+			t.fail(key, "it must be true or false, not "+kindOf(v), "write it without quotes")
+		}
+	}
+}
+
+// choice takes one of a few texts.
+func (t *table) choice(key string, dst *string, of ...string) {
+	old := *dst
+	t.string(key, dst)
+	if *dst != old && !slices.Contains(of, *dst) {
+		t.fail(key, fmt.Sprintf("%q is not one of %s", *dst, strings.Join(of, ", ")), suggest(*dst, of))
+		*dst = old
+	}
+}
+
+func (t *table) duration(key string, dst *time.Duration) {
+	text := dst.String()
+	t.string(key, &text)
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.fail(key, fmt.Sprintf("%q is not a duration", text), `write it as "2.5s" or "500ms"`)
+		return
+	}
+	*dst = d
+}
+
+func (t *table) level(key string, dst *slog.Level) {
+	names := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	text := strings.ToLower(dst.String())
+	t.choice(key, &text, "debug", "info", "warn", "error")
+	*dst = names[text]
+}
+
+// done reports the keys that were not asked for.
+func (t *table) done() {
+	for _, key := range slices.Sorted(maps.Keys(t.m)) {
+		if slices.Contains(t.known, key) {
+			continue
+		}
+		hint := suggest(key, t.known)
+		if key == "usb" || key == "gadget" {
+			hint = "this version has no USB front end yet"
+		}
+		t.fail(key, "unknown key", hint)
+	}
+}
+
+// kindOf names the type of a TOML value for people.
+func kindOf(v any) string {
+	switch v.(type) {
+	case string:
+		return "text"
+	case int64, float64:
+		return "a number"
+	case bool:
+		return "true or false"
+	case time.Time:
+		return "a date"
+	case map[string]any:
+		return "a table"
+	}
+	return "a list"
+}
+
+// suggest is a hint: the nearest of the known words, or all of them.
+func suggest(word string, known []string) string {
+	if len(known) == 0 {
+		return ""
+	}
+	near := slices.MinFunc(known, func(a, b string) int {
+		return cmp.Compare(distance(word, a), distance(word, b))
+	})
+	if distance(word, near) <= max(2, len(word)/3) {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return "known here: " + strings.Join(known, ", ")
+}
+
+// distance is the Levenshtein distance of a and b in bytes.
+func distance(a, b string) int {
+	a = a[:min(len(a), 64)] // keys of ours are shorter
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diag
+			if a[i] != b[j] {
+				cost = 1 + min(diag, row[j], row[j+1])
+			}
+			diag, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}
