@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"spindle/isostore/disc"
+	"spindle/isostore/disc/disctest"
 	"spindle/scsi"
 	"spindle/scsi/scsitest"
 )
@@ -134,56 +136,69 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// FuzzExecute sends commands with data-out to a drive, of a host that takes
-// little: no panic, and data-in is used as its contract says.
-func FuzzExecute(f *testing.F) {
-	for _, c := range newCommandTable() {
-		if c != nil {
-			f.Add([]byte{c.op}, []byte{}, uint16(64))
-			f.Add([]byte{c.op, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}, []byte{0, 0, 0, 8}, uint16(4096))
-		}
+// contractDrives are a drive in each state that the contract is checked in.
+var contractDrives = []struct {
+	name string
+	disc func() disc.Disc
+}{
+	{"empty", nil},
+	{"CD", func() disc.Disc { return newDisc(1, 1000) }},
+	{"DVD", func() disc.Disc { return newDisc(1, 2000000) }},
+	{"DVD of two layers", func() disc.Disc { return newDisc(1, 4000000) }},
+	{"BD", func() disc.Disc { return newDisc(1, 20000000) }},
+	{"raw CD", func() disc.Disc { return newRawDisc() }},
+	{"Enhanced CD", func() disc.Disc { return disctest.Synthetic(disctest.EnhancedCD()) }},
+	{"hidden track", func() disc.Disc { return disctest.Synthetic(disctest.HiddenTrack()) }},
+}
+
+func TestContract(t *testing.T) {
+	for _, tt := range contractDrives {
+		t.Run(tt.name, func(t *testing.T) {
+			scsitest.TestLogicalUnit(t, func() scsi.LogicalUnit {
+				if tt.disc == nil {
+					return newDrive(t, nil)
+				}
+				return newDrive(t, tt.disc())
+			})
+		})
 	}
-	f.Add([]byte{0x15, 0, 0, 0, 16}, []byte{0, 0, 0, 0, 1, 10, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0}, uint16(0))
-	f.Add([]byte{0xBE, 0, 0, 0, 0, 0, 0, 0, 3, 0xF8}, []byte{}, uint16(5000))
-	f.Fuzz(func(t *testing.T, cdbs, out []byte, limit uint16) {
-		drives := []*Drive{newDrive(t, nil), newDrive(t, newDisc(1, 1000)), newDrive(t, newDisc(1, 3000000)), newDrive(t, newRawDisc())}
-		for _, drive := range drives {
-			n := join(drive, "a")
-			for rest := cdbs; len(rest) > 0; rest = rest[min(len(rest), 16):] {
-				var cdb scsi.CDB
-				copy(cdb[:], rest)
-				in, _ := scsitest.Execute(context.Background(), drive, n, cdb, int64(limit), out)
-				if in.Misuse != nil {
-					t.Fatalf("% x: %v", cdb, in.Misuse)
-				}
-				if int64(len(in.Data)) > int64(limit) {
-					t.Fatalf("% x: %d bytes to a host that takes %d", cdb, len(in.Data), limit)
-				}
-			}
-			drive.NexusLost(n)
-		}
+}
+
+// FuzzExecute sends commands with data-out to a drive with a disc of every
+// kind of sector.
+func FuzzExecute(f *testing.F) {
+	scsitest.FuzzExecute(f, func() scsi.LogicalUnit {
+		drive := New(testOptions)
+		_ = drive.Insert(context.Background(), Medium{Disc: newRawDisc(), Name: "raw"}, false)
+		return drive
 	})
 }
 
-// TestRandomCommands is a short walk of every operation code in all states.
+// TestRandomCommands walks every operation code, in states that the commands
+// before it left.
 func TestRandomCommands(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	drive := newDrive(t, newRawDisc())
-	n := join(drive, "a")
-	for range 20000 {
-		var cdb scsi.CDB
-		for i := range cdb {
-			if rng.IntN(3) == 0 {
-				cdb[i] = byte(rng.UintN(256))
+	for _, tt := range contractDrives {
+		rng := rand.New(rand.NewPCG(1, 2))
+		drive := newDrive(t, nil)
+		if tt.disc != nil {
+			drive = newDrive(t, tt.disc())
+		}
+		n := join(drive, "a")
+		for range 3000 {
+			var cdb scsi.CDB
+			for i := range cdb {
+				if rng.IntN(3) == 0 {
+					cdb[i] = byte(rng.UintN(256))
+				}
 			}
-		}
-		cdb[0] = byte(rng.UintN(256))
-		in, err := scsitest.Execute(t.Context(), drive, n, cdb, int64(rng.IntN(6000)), make([]byte, rng.IntN(64)))
-		if in.Misuse != nil {
-			t.Fatalf("% x: %v", cdb, in.Misuse)
-		}
-		if key := scsi.SenseOf(err).Key; err != nil && key == scsi.HardwareError {
-			t.Fatalf("% x: %v", cdb, err)
+			cdb[0] = byte(rng.UintN(256))
+			in, err := scsitest.Execute(t.Context(), drive, n, cdb, int64(rng.IntN(6000)), make([]byte, rng.IntN(64)))
+			if in.Misuse != nil {
+				t.Fatalf("%s: % x: %v", tt.name, cdb, in.Misuse)
+			}
+			if err != nil && scsi.SenseOf(err).Key == scsi.HardwareError {
+				t.Fatalf("%s: % x: %v", tt.name, cdb, err)
+			}
 		}
 	}
 }

@@ -24,20 +24,20 @@ const (
 
 // tocFormat returns the format asked for: byte 2, and where that is zero bits
 // 7-6 of byte 9, as in SFF-8020i. Linux asks for sessions and QEMU for
-// everything by the old field.
+// everything by the old field, whose value 3 was never given a meaning.
 func tocFormat(cdb *scsi.CDB) byte {
 	if f := cdb[2] & 0x0F; f != 0 {
 		return f
 	}
-	return cdb[9] >> 6
+	if f := cdb[9] >> 6; f <= fullTOC {
+		return f
+	}
+	return formattedTOC
 }
 
 // checkTOC refuses what a read-only disc does not have: PMA, ATIP, CD-TEXT.
 func checkTOC(cdb *scsi.CDB) error {
 	if tocFormat(cdb) > fullTOC {
-		if cdb[2]&0x0F == 0 {
-			return scsi.FieldInCDB(9, 7)
-		}
 		return scsi.FieldInCDB(2, 3)
 	}
 	return nil
