@@ -184,7 +184,7 @@ func TestRandomCommands(t *testing.T) {
 			drive = newDrive(t, tt.disc())
 		}
 		n := join(drive, "a")
-		for range 3000 {
+		for range 1000 {
 			var cdb scsi.CDB
 			for i := range cdb {
 				if rng.IntN(3) == 0 {
@@ -192,6 +192,9 @@ func TestRandomCommands(t *testing.T) {
 				}
 			}
 			cdb[0] = byte(rng.UintN(256))
+			if cdb[0] == 0x2F {
+				cdb[7] = 0 // no VERIFY of megabytes
+			}
 			in, err := scsitest.Execute(t.Context(), drive, n, cdb, int64(rng.IntN(6000)), make([]byte, rng.IntN(64)))
 			if in.Misuse != nil {
 				t.Fatalf("%s: % x: %v", tt.name, cdb, in.Misuse)

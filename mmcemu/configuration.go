@@ -47,7 +47,8 @@ type feature struct {
 
 // features are those of the drive, ascending. Those that say that something
 // can be written are absent: Linux makes the device writable for 20h, 24h and
-// 28h. 0106h and 010Dh are absent: they promise keys of protected discs.
+// 28h. 0106h and 010Dh are absent: they promise keys of protected discs. 0103h
+// is there, as in every drive for CDs, before the commands that play them are.
 // Source: MMC-6, 5.3.
 var features = []feature{
 	{0x0000, 0, nil, profileList, []byte{0x46}},

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +42,8 @@ type Options struct {
 	Log *slog.Logger
 	// OnEvent is told what happens in the drive. It is called without the
 	// drive's mutex, from whatever goroutine made it happen, and should return
-	// soon: it may hold up the command that it tells about.
+	// soon: it may hold up the command that it tells about. Two events that
+	// happen at once may come in either order: Status says what is.
 	OnEvent func(Event)
 	// Ports are what [Drive.Ports] returned before a restart.
 	Ports []PortRecord
@@ -185,7 +187,7 @@ type Status struct {
 	Kind     string // CD, DVD or BD
 	Blocks   int64  // of 2048 bytes
 	Holders  []Holder
-	Nexuses  []NexusStatus
+	Nexuses  []NexusStatus // the oldest first
 }
 
 // A NexusStatus is a host that is connected to the drive.
@@ -210,6 +212,7 @@ func (d *Drive) Status() Status {
 	for n := range d.nexuses {
 		s.Nexuses = append(s.Nexuses, NexusStatus{n.Initiator, n.Address, n.Since})
 	}
+	slices.SortFunc(s.Nexuses, func(a, b NexusStatus) int { return a.Since.Compare(b.Since) })
 	return s
 }
 

@@ -18,12 +18,12 @@ var readCommands = []command{
 }
 
 // read6 answers READ(6): an LBA of 21 bits, and 256 blocks for a length of 0.
-func (d *Drive) read6(_ context.Context, cmd *scsi.Command, m *medium) error {
+func (d *Drive) read6(ctx context.Context, cmd *scsi.Command, m *medium) error {
 	n := uint32(cmd.CDB[4])
 	if n == 0 {
 		n = 256
 	}
-	return d.read(cmd, m, binary.BigEndian.Uint32(cmd.CDB[0:])&0x1FFFFF, n)
+	return d.read(ctx, cmd, m, binary.BigEndian.Uint32(cmd.CDB[0:])&0x1FFFFF, n)
 }
 
 // read10 answers READ(10): DPO and FUA mean nothing on a read-only disc, and
@@ -32,24 +32,27 @@ func (d *Drive) read6(_ context.Context, cmd *scsi.Command, m *medium) error {
 //	CDB  bytes 2-5 LBA; bytes 7-8 transfer length in blocks
 //
 // Source: MMC-6, READ (10).
-func (d *Drive) read10(_ context.Context, cmd *scsi.Command, m *medium) error {
-	return d.read(cmd, m, binary.BigEndian.Uint32(cmd.CDB[2:]), uint32(binary.BigEndian.Uint16(cmd.CDB[7:])))
+func (d *Drive) read10(ctx context.Context, cmd *scsi.Command, m *medium) error {
+	return d.read(ctx, cmd, m, binary.BigEndian.Uint32(cmd.CDB[2:]), uint32(binary.BigEndian.Uint16(cmd.CDB[7:])))
 }
 
 // read12 answers READ(12): as READ(10), with the length in bytes 6-9.
-func (d *Drive) read12(_ context.Context, cmd *scsi.Command, m *medium) error {
-	return d.read(cmd, m, binary.BigEndian.Uint32(cmd.CDB[2:]), binary.BigEndian.Uint32(cmd.CDB[6:]))
+func (d *Drive) read12(ctx context.Context, cmd *scsi.Command, m *medium) error {
+	return d.read(ctx, cmd, m, binary.BigEndian.Uint32(cmd.CDB[2:]), binary.BigEndian.Uint32(cmd.CDB[6:]))
 }
 
 // read sends n blocks of user data from lba on, in chunks that the front end
 // lends: nothing is copied after the disc wrote it, and nothing is read that
 // the host does not take. It does not allocate unless it fails.
-func (d *Drive) read(cmd *scsi.Command, m *medium, lba, n uint32) error {
+func (d *Drive) read(ctx context.Context, cmd *scsi.Command, m *medium, lba, n uint32) error {
 	if err := checkRange(m, lba, n); err != nil {
 		return err
 	}
 	take, err := cmd.In.Begin(int64(n) * disc.BlockSize)
 	for err == nil && take > 0 {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		var p []byte
 		if p, err = cmd.In.Buffer(); err != nil {
 			break

@@ -118,7 +118,7 @@ func (d *Drive) readSelected(ctx context.Context, cmd *scsi.Command, m *medium, 
 	if lba < 0 {
 		return scsi.ErrLBAOutOfRange.At(uint32(lba))
 	}
-	return d.read(cmd, m, uint32(lba), n)
+	return d.read(ctx, cmd, m, uint32(lba), n)
 }
 
 func illegalMode(lba disc.LBA) error {

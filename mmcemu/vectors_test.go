@@ -29,7 +29,8 @@ func enhancedCD() *fakeDisc {
 // on a USB nexus where nothing else is said.
 func TestVectors(t *testing.T) {
 	empty, cd := newDrive(t, nil), newDrive(t, newDisc(1, 100000))
-	dvd, enhanced := newDrive(t, newDisc(1, 2000000)), newDrive(t, enhancedCD())
+	dvd, dual := newDrive(t, newDisc(1, 2000000)), newDrive(t, newDisc(1, 4000000))
+	bd, enhanced := newDrive(t, newDisc(1, 20000000)), newDrive(t, enhancedCD())
 	blank := "56454E444F522020 5649525455414C204F44442020202020 312E3030"
 	for _, tt := range []struct {
 		name      string
@@ -92,6 +93,19 @@ func TestVectors(t *testing.T) {
 		{"READ FORMAT CAPACITIES", cd, "23 00 00 00 00 00 00 00 fc", "00 00 00 08 00 01 86 A0 02 00 08 00"},
 		{"DVD physical format", dvd, "ad 00 00 00 00 00 00 00 00 18", "08 02 00 00 01 02 01 00 00 03 00 00 00 21 84 7F 00 00 00 00 00 00 00 00"},
 		{"DVD copyright", dvd, "ad 00 00 00 00 00 00 01 00 ff", "00 06 00 00 00 00 00 00"},
+		{"DVD of two layers", dual, "ad 00 00 00 00 00 01 00 00 14", "08 02 00 00 01 02 31 00 00 03 00 00 00 FC FF FF 00 21 84 7F"},
+		{"DVD manufacturing", dvd, "ad 00 00 00 00 00 00 04 00 06", "08 02 00 00 00 00"},
+		{"DVD structures", empty, "ad 00 00 00 00 00 00 ff 00 ff", "00 12 00 00 00 40 08 04 01 40 00 08 04 40 08 04 FF 40 00 00"},
+		{"BD disc information", bd, "ad 01 00 00 00 00 00 00 00 24", "10 02 00 00 44 49 01 08 00 00 20 00 42 44 4F 01 21 00 00 00 00 00 00 00 01 41 2C FF 00 02 00 00 00 28 25 9F"},
+		{"GET CONFIGURATION, current, DVD", dvd, "46 01 00 10 00 00 00 00 0c", "0000003C 00000010 00100108"},
+		{"GET CONFIGURATION, DVD read", dvd, "46 02 00 1f 00 00 00 00 ff", "0000000C 00000010 001F0504 01000100"},
+		{"GET CONFIGURATION, BD blocking", bd, "46 02 00 10 00 00 00 00 ff", "00000010 00000040 00100108 00000800 00200100"},
+		{"GET CONFIGURATION, BD read", bd, "46 02 00 40 00 00 00 00 0c", "00000024 00000040 0040011C"},
+		{"GET CONFIGURATION, profiles with a BD", bd, "46 02 00 00 00 00 00 00 ff", "00000014 00000040 0000030C 00400100 00100000 00080000"},
+		{"READ TRACK INFORMATION, audio", enhanced, "52 01 00 00 00 01 00 00 ff", "00220101 00000F00 00000000 00000000 00000000 00000000 00004E20 00000000 00000000"},
+		{"READ TRACK INFORMATION, LBA", enhanced, "52 00 00 00 c8 c8 00 00 0c", "00 22 03 02 00 04 02 00 00 00 C8 C8"},
+		{"READ TRACK INFORMATION, session", enhanced, "52 02 00 00 00 02 00 00 0c", "00 22 03 02 00 04 02 00 00 00 C8 C8"},
+		{"READ DISC INFORMATION, Enhanced CD", enhanced, "51 00 00 00 00 00 00 00 09", "00 20 0E 01 02 03 03 20 00"},
 		{"REPORT KEY, region", empty, "a4 00 00 00 00 00 00 00 00 08 08", "00 06 00 00 25 FF 01 00"},
 		{"REQUEST SENSE", empty, "03 00 00 00 12", "70 00 00 00 00 00 00 0A 00 00 00 00 00 00 00 00 00 00"},
 		{"MECHANISM STATUS", empty, "bd 00 00 00 00 00 00 00 00 08", "00 00 00 00 00 00 00 00"},
