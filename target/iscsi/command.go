@@ -115,11 +115,12 @@ func (c *conn) submit(h *header, t *task) {
 
 // Finish implements target.Owner: it sends the response.
 func (t *task) Finish(err error, aborted bool) {
-	if !aborted {
+	if aborted {
+		t.s.remove(t, t.recv.expecting())
+	} else {
 		t.respond(err)
 	}
 	t.dropChunk()
-	t.s.remove(t, t.recv.expecting())
 }
 
 // Release implements target.Owner.
@@ -144,8 +145,12 @@ func (t *task) dropChunk() {
 func (t *task) respond(err error) {
 	w := &t.c.out
 	status, sense := scsi.StatusOf(err)
+	late := t.recv.expecting()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	// Once the status is on the wire the initiator may use the tag and the place
+	// in the window again; before it is, no function may say that it is not there.
+	t.s.remove(t, late)
 	if len(t.held) > 0 {
 		data := t.held
 		t.held = nil

@@ -224,6 +224,8 @@ func refusedKey(kv pair, answer string) error {
 		return fmt.Errorf("%w: AuthMethod=%s; this target offers None", loginAuthFailed, kv.value)
 	case "SessionType":
 		return fmt.Errorf("%w: SessionType=%s", loginBadSessionType, kv.value)
+	case "MaxRecvDataSegmentLength": // a declaration: there is nothing to negotiate
+		return fmt.Errorf("%w: MaxRecvDataSegmentLength=%s", loginInitiatorError, kv.value)
 	}
 	return nil
 }
