@@ -15,6 +15,7 @@ import (
 	"github.com/diskfs/go-diskfs/backend/file"
 	"github.com/diskfs/go-diskfs/filesystem/iso9660"
 
+	"spindle/internal/lab"
 	"spindle/isostore/disc"
 	"spindle/isostore/disc/disctest"
 	"spindle/isostore/image"
@@ -220,6 +221,24 @@ func TestMakeSample(t *testing.T) {
 			if got := readISO(t, filepath.Join(dir, s.name), name); !bytes.Equal(got, []byte(text)) {
 				t.Errorf("%s: %s = %q, want %q", s.name, name, got, text)
 			}
+		}
+	}
+}
+
+// TestSampleWithTools has another implementation read a sample.
+func TestSampleWithTools(t *testing.T) {
+	lab.Need(t, "xorriso")
+	dir := t.TempDir()
+	if _, err := MakeSample(dir); err != nil {
+		t.Fatal(err)
+	}
+	text, err := lab.ToolCmd(t.Context(), "xorriso", "-indev", filepath.Join(dir, SampleName), "-find", "/", "-exec", "lsdl").CombinedOutput()
+	if err != nil {
+		t.Fatalf("xorriso: %v\n%s", err, text)
+	}
+	for _, want := range []string{"'SPINDLE_SAMPLE'", "'/README.TXT'", "'/NEXT.TXT'", "drwxr-xr-x"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("xorriso does not show %s:\n%s", want, text)
 		}
 	}
 }

@@ -15,7 +15,9 @@ import (
 // The check is a stat after each read (stamp.go): the kernel sets the time
 // before it copies what is written, so that a read that saw a byte of a write
 // sees its time too. Once a change was seen no data is given out any more,
-// because what a host has cached no longer agrees with it.
+// because what a host has cached no longer agrees with it. What this cannot see
+// is a write in the same tick of the kernel's clock, a few milliseconds, as the
+// last one before open, and one write call over old data that began before it.
 type file struct {
 	f        *os.File
 	fd       int // of f, for stampOf; valid until Close

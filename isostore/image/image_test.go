@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"spindle/isostore/disc"
 )
@@ -246,68 +245,6 @@ func TestOpenFIFODoesNotWait(t *testing.T) {
 	defer f.Close()
 	if _, err := newFile(f, path); !errors.Is(err, ErrNotRegular) {
 		t.Errorf("newFile of a FIFO: %v", err)
-	}
-}
-
-// TestChanged changes an open image in every way.
-func TestChanged(t *testing.T) {
-	old := time.Unix(1e9, 0)
-	tests := []struct {
-		name   string
-		change func(t *testing.T, path string)
-		want   error
-	}{
-		{"untouched", func(*testing.T, string) {}, nil},
-		{"read by others", func(t *testing.T, path string) { os.ReadFile(path) }, nil},
-		{"chmod", func(t *testing.T, path string) { os.Chmod(path, 0o600) }, nil},
-		{"removed", func(t *testing.T, path string) { os.Remove(path) }, nil},
-		{"renamed over", func(t *testing.T, path string) {
-			os.WriteFile(path+".new", isoImage(99, 99), 0o644)
-			os.Rename(path+".new", path)
-		}, nil},
-		{"written in place", func(t *testing.T, path string) { writeAt(t, path, 19*2048, "x") }, disc.ErrChanged},
-		{"grown", func(t *testing.T, path string) { writeAt(t, path, 20*2048, "x") }, disc.ErrChanged},
-		{"truncated", func(t *testing.T, path string) { os.Truncate(path, 18*2048); os.Chtimes(path, old, old) }, disc.ErrChanged},
-		{"touched", func(t *testing.T, path string) { os.Chtimes(path, old, old.Add(time.Nanosecond)) }, disc.ErrChanged},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			dir := t.TempDir()
-			path := filepath.Join(dir, "x.iso")
-			root := write(t, dir, "x.iso", isoImage(20, 20))
-			os.Chtimes(path, old, old)
-			d, _, err := Open(root, "x.iso", Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer d.Close()
-			tt.change(t, path)
-			p := make([]byte, 2048)
-			n, err := d.ReadBlocks(p, 18)
-			if !errors.Is(err, tt.want) || tt.want == nil && n != 1 || tt.want != nil && n != 0 {
-				t.Fatalf("ReadBlocks = %d, %v; want %v", n, err, tt.want)
-			}
-			if tt.want == nil {
-				return
-			}
-			os.WriteFile(path, isoImage(20, 20), 0o644)
-			os.Chtimes(path, old, old)
-			if n, err := d.ReadBlocks(p, 18); n != 0 || !errors.Is(err, disc.ErrChanged) {
-				t.Errorf("after the change was undone: %d, %v; want it to stay", n, err)
-			}
-		})
-	}
-}
-
-func writeAt(t *testing.T, path string, off int64, text string) {
-	t.Helper()
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := f.WriteAt([]byte(text), off); err != nil {
-		t.Fatal(err)
 	}
 }
 
