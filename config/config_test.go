@@ -170,11 +170,12 @@ func TestAllErrors(t *testing.T) {
 			t.Errorf("error %d is %q, want %s", i, lines[i], w)
 		}
 	}
-	many := "[drive.cd0]\n"
+	var many strings.Builder
+	many.WriteString("[drive.cd0]\n")
 	for i := range 50 {
-		many += "x" + strings.Repeat("y", i) + " = 1\n"
+		many.WriteString("x" + strings.Repeat("y", i) + " = 1\n")
 	}
-	if _, err := Parse("f.toml", []byte(many)); strings.Count(err.Error(), "\n") != maxErrors || !strings.HasSuffix(err.Error(), "30 more errors") {
+	if _, err := Parse("f.toml", []byte(many.String())); strings.Count(err.Error(), "\n") != maxErrors || !strings.HasSuffix(err.Error(), "30 more errors") {
 		t.Errorf("many errors: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"spindle/isostore/disc"
@@ -44,10 +45,8 @@ var foreign = []struct{ magic, what, hint string }{
 func HasImageName(name string) bool {
 	ext := strings.ToLower(path.Ext(name))
 	for _, f := range formats {
-		for _, e := range f.exts {
-			if ext == e {
-				return true
-			}
+		if slices.Contains(f.exts, ext) {
+			return true
 		}
 	}
 	return false
