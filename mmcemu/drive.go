@@ -64,6 +64,7 @@ type Drive struct {
 	loading   *time.Timer // runs while disc becomes ready
 	readyAt   time.Time   // when loading ends
 	removedAt time.Time   // when the last medium stopped being ready
+	ejectedBy *scsi.Nexus // whose eject left the disc on the open tray
 	change    *change     // an operator's insert that is not complete
 	serial    int         // of the last medium, to name those without an ID
 	nexuses   map[*scsi.Nexus]*nexus

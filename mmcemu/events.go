@@ -71,6 +71,10 @@ func (d *Drive) takeEvent(n *scsi.Nexus) (event, status byte) {
 	switch {
 	case event == newMediaEvent:
 		d.noteReady(st)
+		if st.ownLoad {
+			st.ownLoad = false
+			n.Raise(scsi.ErrMediumMayHaveChanged)
+		}
 	case event == mediaRemovalEvent:
 		d.noteEmpty(st)
 	case st.ejectRequest:

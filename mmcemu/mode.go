@@ -25,11 +25,15 @@ const (
 // modePages are the mode pages, ascending. The values of page 2Ah that depend
 // on the drive's state are filled in by currentPage. Header and page together
 // stay below 128 bytes: Linux takes a longer page 2Ah for none at all.
-// Source: MMC-6, clause 7; for 01h and 1Ah SPC-4 and SBC-3.
+// Source: MMC-6, clause 7; for 0Ah and 1Ah SPC-4.
 var modePages = []modePage{
 	{ // read/write error recovery: read retries
 		[]byte{0x01, 0x0A, 0x00, 0x05, 0, 0, 0, 0, 0, 0, 0, 0},
 		[]byte{0x01, 0x0A, 0x3F, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0},
+	},
+	{ // control: one task set, fixed format sense; nothing can be changed
+		[]byte{0x0A, 0x0A, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		[]byte{0x0A, 0x0A, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
 	},
 	{ // CD device parameters: inactivity timer; seconds a minute, frames a second
 		[]byte{0x0D, 0x06, 0, 0x00, 0, 60, 0, 75},

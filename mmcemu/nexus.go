@@ -14,6 +14,7 @@ type nexus struct {
 	since        time.Time // when it began to prevent
 	event        byte      // media event to report once: see GET EVENT STATUS NOTIFICATION
 	ejectRequest bool      // to report once, after event
+	ownLoad      bool      // ejected and loaded the medium itself: see publish
 	told         bool      // knows that the last medium went
 	seen         string    // ID of the medium that it last knew to be there, or empty
 }
@@ -61,6 +62,9 @@ func (d *Drive) NexusLost(n *scsi.Nexus) {
 	}
 	held := d.preventing() > 0
 	delete(d.nexuses, n)
+	if d.ejectedBy == n {
+		d.ejectedBy = nil
+	}
 	d.remember(PortRecord{Key: n.Key(), Medium: st.seen, Seen: time.Now()})
 	d.released(held, n)
 	d.afterTold()

@@ -8,29 +8,22 @@ import (
 )
 
 var trayCommands = []command{
-	{0x1B, "START STOP UNIT", 0, alloc{}, checkStartStop, (*Drive).startStop},
+	{0x1B, "START STOP UNIT", 0, alloc{}, nil, (*Drive).startStop},
 	{0x1E, "PREVENT ALLOW MEDIUM REMOVAL", 0, alloc{}, nil, (*Drive).preventAllow},
 }
 
 // Bits of START STOP UNIT, byte 4.
 const (
-	startBit       = 1 << 0
-	loejBit        = 1 << 1
-	formatLayerBit = 1 << 2
+	startBit = 1 << 0
+	loejBit  = 1 << 1
 )
-
-func checkStartStop(cdb *scsi.CDB) error {
-	if cdb[4]>>4 == 0 && cdb[4]&formatLayerBit != 0 {
-		return scsi.FieldInCDB(4, 2)
-	}
-	return nil
-}
 
 // startStop answers START STOP UNIT: eject, load, and nothing for the rest.
 //
 //	CDB  byte 4: bits 7-4 power condition, bit 1 LOEJ, bit 0 START
 //
-// A power condition is taken and ignored, with LOEJ and START. Ejecting fails
+// A power condition is taken and ignored, with LOEJ and START; so is bit 2, a
+// format layer here and NO_FLUSH to hosts that know disks. Ejecting fails
 // with MEDIUM REMOVAL PREVENTED while any nexus prevents it; ejecting from an
 // open tray and loading an empty one are no errors; starting an empty drive is
 // MEDIUM NOT PRESENT. Source: MMC-6, START STOP UNIT.

@@ -17,7 +17,9 @@ var statusCommands = []command{
 func (d *Drive) testUnitReady(_ context.Context, cmd *scsi.Command, _ *medium) error {
 	d.mu.Lock()
 	defer d.unlock()
-	d.nexus(cmd.Nexus)
+	if st := d.nexus(cmd.Nexus); st.ownLoad {
+		st.ownLoad, st.event = false, noEvent
+	}
 	return nil
 }
 

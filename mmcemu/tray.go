@@ -135,12 +135,22 @@ func (d *Drive) load() {
 // publish makes the disc ready. Every nexus has its unit attention before the
 // medium can be seen, and a command looks for the medium before it looks for
 // the unit attention: so none reads a new medium that it was not told of.
+//
+// The host that ejected this disc and loaded it again is told only when it asks
+// for events, by the event and then the unit attention that belongs to it. One
+// that goes on with TEST UNIT READY expects the GOOD of a disc that it knows;
+// libiscsi's tests do.
 func (d *Drive) publish() {
 	d.loading = nil
 	for n, st := range d.nexuses {
-		n.Raise(scsi.ErrMediumMayHaveChanged)
+		if st.ownLoad = n == d.ejectedBy; st.ownLoad {
+			st.seen = d.disc.id
+		} else {
+			n.Raise(scsi.ErrMediumMayHaveChanged)
+		}
 		st.event, st.told = newMediaEvent, true
 	}
+	d.ejectedBy = nil
 	d.cur.Store(d.disc)
 	if c := d.change; c != nil {
 		d.change = nil
@@ -161,7 +171,7 @@ func (d *Drive) withdraw() {
 	d.removedAt = time.Now()
 	for n, st := range d.nexuses {
 		n.Drop(scsi.ErrMediumMayHaveChanged)
-		st.ejectRequest = false
+		st.ejectRequest, st.ownLoad = false, false
 		// A host that was never told of the medium has nothing to forget; an
 		// event alone would count as a disagreement in Linux's sr driver.
 		if st.told = st.seen == ""; st.told {
@@ -175,6 +185,7 @@ func (d *Drive) withdraw() {
 // takeOut removes the disc from the drive or its tray.
 func (d *Drive) takeOut() {
 	d.withdraw()
+	d.ejectedBy = nil
 	if d.disc != nil {
 		d.garbage = append(d.garbage, d.disc)
 		d.disc = nil
@@ -275,6 +286,7 @@ func (d *Drive) hostEject(n *scsi.Nexus) error {
 		d.takeOut()
 	} else {
 		d.withdraw()
+		d.ejectedBy = n
 	}
 	return nil
 }
@@ -290,6 +302,9 @@ func (d *Drive) hostLoad(n *scsi.Nexus) {
 	d.open = false
 	if d.disc == nil {
 		return
+	}
+	if d.ejectedBy != n {
+		d.ejectedBy = nil
 	}
 	d.emit(Event{Kind: EventHostIn, Medium: d.disc.name, MediumID: d.disc.id, Nexus: n.Initiator})
 	d.load()

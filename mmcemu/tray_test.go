@@ -89,6 +89,31 @@ func TestHostEject(t *testing.T) {
 	walk(t, drive, b, step{gesn, newMedia, nil}, step{tur, "", changed}, step{tur, "", nil})
 }
 
+// TestOwnLoad: the host that ejected the disc and loads it again, and asks for
+// no events, is not told of the disc that it knows; every other host is.
+func TestOwnLoad(t *testing.T) {
+	o := testOptions
+	o.SwapHold = -1
+	drive := New(o)
+	insert(t, drive, newDisc(1, 1000), "one")
+	a, b := join(drive, "a"), join(drive, "b")
+	for range 2 {
+		walk(
+			t, drive, a,
+			step{hostEject, "", nil}, step{tur, "", emptyOpen}, step{hostLoad, "", nil},
+			step{tur, "", nil}, step{gesn, nothingDisc, nil}, step{readFirst, "", nil},
+		)
+		walk(t, drive, b, step{tur, "", changed}, step{tur, "", nil})
+	}
+	walk(t, drive, a, step{hostEject, "", nil})
+	walk(t, drive, b, step{hostLoad, "", nil}, step{tur, "", changed})
+	walk(t, drive, a, step{tur, "", changed}, step{tur, "", nil})
+	insert(t, drive, newDisc(2, 1000), "two")
+	walk(t, drive, a, step{tur, "", changed}, step{hostEject, "", nil})
+	insert(t, drive, newDisc(3, 1000), "three")
+	walk(t, drive, a, step{tur, "", changed}, step{tur, "", nil})
+}
+
 func TestRemoveOnEject(t *testing.T) {
 	var events []Event
 	o := testOptions
@@ -155,6 +180,25 @@ func TestHeldTray(t *testing.T) {
 	want := fmt.Sprint([]EventKind{EventReady, EventHeld, EventReleased, EventHostOut, EventHostIn, EventReady})
 	if fmt.Sprint(events) != want {
 		t.Errorf("events %v; want %v", events, want)
+	}
+}
+
+func TestRequestEject(t *testing.T) {
+	drive := newDrive(t, newDisc(1, 1000))
+	a := join(drive, "a")
+	drive.RequestEject()
+	drive.RequestEject()
+	walk(
+		t, drive, a,
+		step{"4a 01 00 00 10 00 00 00 04", "00 06 04 10", nil}, // no room for the event: it stays
+		step{gesn, ejectRequested, nil}, step{gesn, nothingDisc, nil},
+	)
+}
+
+func TestHeldErrorNamesHolder(t *testing.T) {
+	err := &HeldError{[]Holder{{"iqn.a", time.Date(2026, 11, 20, 1, 2, 3, 0, time.UTC)}}}
+	if want := "tray is held by iqn.a since 2026-11-20 01:02:03"; err.Error() != want {
+		t.Errorf("%q; want %q", err, want)
 	}
 }
 

@@ -211,7 +211,6 @@ func TestRefusals(t *testing.T) {
 		{"READ CD MSF second 60", cd, "b9 00 00 00 3c 00 00 02 00 10 00", field},
 		{"SEEK beyond", cd, "2b 00 00 00 03 e8", scsi.ErrLBAOutOfRange},
 		{"VERIFY beyond", cd, "2f 00 00 00 03 e8 00 00 01", scsi.ErrLBAOutOfRange},
-		{"START format layer", cd, "1b 00 00 00 05", field},
 		{"START, empty", empty, "1b 00 00 00 01", scsi.ErrMediumNotPresentTrayClosed},
 		{"WRITE(10)", cd, "2a 00 00 00 00 00 00 00 01", scsi.ErrInvalidOpcode},
 		{"WRITE(12)", cd, "aa", scsi.ErrInvalidOpcode},
