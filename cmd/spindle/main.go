@@ -1,0 +1,118 @@
+// Spindle is an emulated optical drive service: `spindle serve` shows disc
+// images to hosts as real drives, and the other verbs talk to it.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"spindle/internal/api/client"
+	"spindle/internal/daemon"
+)
+
+func main() { os.Exit(run()) }
+
+// run is main with an exit status; tests call it too.
+func run() int {
+	a := &app{out: os.Stdout}
+	cmd := a.command()
+	if err := cmd.ExecuteContext(context.Background()); err != nil {
+		a.report(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// An app is what the commands share.
+type app struct {
+	out    io.Writer
+	socket string
+	json   bool
+}
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "spindle",
+		Short:         "An emulated optical drive service",
+		Long:          "Spindle takes disc images from a library and shows each one, in a drive that\nbehaves like a real CD, DVD or BD drive, to hosts over iSCSI.",
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&a.socket, "socket", "", "Unix socket of the daemon (or SPINDLE_SOCKET)")
+	f.BoolVar(&a.json, "json", false, "print JSON")
+	root.AddCommand(a.serveCommand(), a.statusCommand(), a.imagesCommand(), a.insertCommand(),
+		a.ejectCommand(), a.inspectCommand(), a.versionCommand())
+	return root
+}
+
+// client returns a client of the daemon that the user means.
+func (a *app) client() *client.Client {
+	if a.socket != "" {
+		return client.New(a.socket)
+	}
+	return client.New(daemon.ClientSocket())
+}
+
+// show prints v as JSON, or as text prints it.
+func (a *app) show(v any, text func(io.Writer)) error {
+	if !a.json {
+		text(a.out)
+		return nil
+	}
+	e := json.NewEncoder(a.out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// report prints an error, once and here only, with hints on lines of their own.
+func (a *app) report(w io.Writer, err error) {
+	e, ok := errors.AsType[*client.Error](err)
+	if !ok {
+		e = &client.Error{Message: err.Error()}
+	}
+	if a.json {
+		_ = json.NewEncoder(w).Encode(e)
+		return
+	}
+	for line := range strings.Lines(e.Message) {
+		message, hint := strings.TrimSuffix(line, "\n"), ""
+		if m, h, ok := strings.Cut(message, " (hint: "); ok && strings.HasSuffix(h, ")") {
+			message, hint = m, strings.TrimSuffix(h, ")")
+		}
+		fmt.Fprintln(w, "spindle:", message)
+		if hint != "" {
+			fmt.Fprintln(w, "hint:", hint)
+		}
+	}
+	if e.Hint != "" {
+		fmt.Fprintln(w, "hint:", e.Hint)
+	}
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v := map[string]string{"version": version()}
+			return a.show(v, func(w io.Writer) { fmt.Fprintln(w, "spindle", v["version"]) })
+		},
+	}
+}
+
+// version is what the build knows of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"spindle/internal/api/client"
+)
+
+func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
+
+func printStatus(w io.Writer, s *client.Status) {
+	t := table(w)
+	fmt.Fprintln(t, "DRIVE\tSTATE\tDISC\tSIZE\tHELD BY")
+	for _, d := range s.Drives {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", d.Name, d.State, discOf(&d), sizeOf(d.Size), heldBy(d.Holders))
+	}
+	t.Flush()
+	for _, d := range s.Drives {
+		if p := d.Pending; p != nil {
+			fmt.Fprintf(w, "pending: %s waits to %s since %s, until its hosts let go\n", d.Name, pendingAct(p), clock(p.Since))
+		}
+	}
+	for _, n := range s.Sessions {
+		fmt.Fprintf(w, "session: %s from %s on %s\n", n.Initiator, n.Address, cmp.Or(n.Target, "discovery"))
+	}
+	for _, a := range s.Alarms {
+		fmt.Fprintf(w, "alarm: %s: %s\n", a.About, a.Text)
+	}
+}
+
+func discOf(d *client.Drive) string {
+	if d.Next != "" {
+		return d.Next
+	}
+	return cmp.Or(d.Disc, "-")
+}
+
+func pendingAct(p *client.Pending) string {
+	if p.Disc == "" {
+		return "eject"
+	}
+	return "insert " + p.Disc
+}
+
+func heldBy(list []client.Holder) string {
+	var names []string
+	for _, h := range list {
+		names = append(names, h.Initiator+" since "+clock(h.Since))
+	}
+	return cmp.Or(strings.Join(names, ", "), "-")
+}
+
+// clock is a time of today without the date.
+func clock(t time.Time) string {
+	t = t.Local()
+	if time.Since(t) < 24*time.Hour {
+		return t.Format(time.TimeOnly)
+	}
+	return t.Format(time.DateTime)
+}
+
+func sizeOf(n int64) string {
+	switch {
+	case n == 0:
+		return "-"
+	case n < 10<<20:
+		return fmt.Sprintf("%d KiB", (n+1023)>>10)
+	case n < 10<<30:
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d GiB", n>>30)
+}
+
+func printImages(w io.Writer, list []client.Image) {
+	t := table(w)
+	fmt.Fprintln(t, "IMAGE\tSIZE\tMEDIUM\tLABEL")
+	for _, i := range list {
+		label := i.Label
+		if i.Error != "" {
+			label = "cannot be opened: " + i.Error
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", i.Name, sizeOf(i.Size), cmp.Or(i.Medium, "-"), cmp.Or(label, "-"))
+	}
+	t.Flush()
+}
+
+func printInfo(w io.Writer, i *client.Info) {
+	t := table(w)
+	row := func(name, value string) { fmt.Fprintf(t, "%s:\t%s\n", name, value) }
+	row("file", i.Path)
+	row("format", i.Format)
+	row("medium", fmt.Sprintf("%s, %d blocks of 2048 bytes", i.Medium, i.Blocks))
+	row("label", cmp.Or(i.Label, "-"))
+	row("file systems", cmp.Or(strings.Join(i.FileSystems, ", "), "-"))
+	for _, s := range i.Sessions {
+		for _, tr := range s.Tracks {
+			row(fmt.Sprintf("track %d", tr.Number), fmt.Sprintf("%s, session %d, from block %d, %d blocks", tr.Mode, s.Number, tr.Start, tr.Blocks))
+		}
+	}
+	for _, b := range i.Boot {
+		row("boot", fmt.Sprintf("%s, at block %d", b.Platform, b.LBA))
+	}
+	for _, text := range i.Warnings {
+		row("warning", text)
+	}
+	t.Flush()
+}

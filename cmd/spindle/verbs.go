@@ -1,0 +1,119 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"spindle/internal/api/client"
+	"spindle/internal/daemon"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show drives, discs, hosts and alarms", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.client().Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.show(s, func(w io.Writer) { printStatus(w, &s) })
+		},
+	}
+}
+
+func (a *app) imagesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "images", Short: "List the images of the library", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := a.client().Images(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.show(list, func(w io.Writer) { printImages(w, list) })
+		},
+	}
+}
+
+const forceHelp = "also when a host holds the tray: the paper clip"
+
+func (a *app) insertCommand() *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use: "insert DRIVE IMAGE", Short: "Put an image into a drive, in place of what is there", Args: cobra.ExactArgs(2),
+		ValidArgsFunction: a.complete,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := a.client().Insert(cmd.Context(), args[0], client.InsertRequest{Image: args[1], Force: force})
+			if err != nil {
+				return err
+			}
+			return a.show(d, func(w io.Writer) { fmt.Fprintf(w, "%s: %s inserted\n", d.Name, d.Disc) })
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, forceHelp)
+	return cmd
+}
+
+func (a *app) ejectCommand() *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use: "eject DRIVE", Short: "Open a drive's tray and take the disc out", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: a.complete,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := a.client().Eject(cmd.Context(), args[0], client.EjectRequest{Force: force})
+			if err != nil {
+				return err
+			}
+			return a.show(d, func(w io.Writer) { fmt.Fprintf(w, "%s: tray open, empty\n", d.Name) })
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, forceHelp)
+	return cmd
+}
+
+// complete completes names of drives, then of images.
+func (a *app) complete(cmd *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+	c := a.client()
+	switch {
+	case len(args) == 0:
+		if s, err := c.Status(cmd.Context()); err == nil {
+			for _, d := range s.Drives {
+				names = append(names, d.Name)
+			}
+		}
+	case len(args) == 1 && cmd.Name() == "insert":
+		if list, err := c.Images(cmd.Context()); err == nil {
+			for _, i := range list {
+				names = append(names, i.Name)
+			}
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (a *app) inspectCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "inspect IMAGE", Short: "Say what an image is: a file, or a name of the library", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			info, err := a.inspect(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			return a.show(info, func(w io.Writer) { printInfo(w, &info) })
+		},
+	}
+}
+
+// inspect looks at a file without a daemon, and asks the daemon for the rest.
+func (a *app) inspect(cmd *cobra.Command, name string) (client.Info, error) {
+	if _, err := os.Stat(name); err == nil {
+		return daemon.Inspect(name)
+	}
+	info, err := a.client().Inspect(cmd.Context(), name)
+	if e, ok := err.(*client.Error); ok && e.Status == 0 { // no daemon
+		return info, &client.Error{Message: fmt.Sprintf("no file %s, and %s", name, e.Message), Hint: e.Hint}
+	}
+	return info, err
+}

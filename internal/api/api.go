@@ -1,0 +1,209 @@
+// Package api is the daemon's HTTP interface: JSON over a Unix socket. It sees
+// the daemon through [Service] and a drive through [Tray], and knows neither
+// what a disc is nor who carries it to hosts.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"spindle/internal/api/client"
+)
+
+// A Tray is a drive as operators see it.
+type Tray interface {
+	// Insert puts the library's image of that name into the drive and returns
+	// when the disc is ready. When hosts hold the tray and force is not set it
+	// fails with a *client.Error that names them.
+	Insert(ctx context.Context, image string, force bool) error
+	// Eject opens the tray and takes the disc out. A held tray is treated as
+	// by Insert.
+	Eject(ctx context.Context, force bool) error
+	// Holders returns who prevents removal of the disc.
+	Holders() []client.Holder
+	// Status says what the drive is now.
+	Status(ctx context.Context) (client.Drive, error)
+}
+
+// A Service is the daemon. An error that is a *client.Error is answered with
+// its HTTP status, any other as an internal error.
+type Service interface {
+	Tray(name string) (Tray, error)
+	Status(ctx context.Context) (client.Status, error)
+	Images(ctx context.Context) ([]client.Image, error)
+	Inspect(ctx context.Context, name string) (client.Info, error)
+	// Health returns when the daemon's loop has turned.
+	Health(ctx context.Context) error
+	// Changes returns a channel that is closed when Status next changes.
+	Changes() <-chan struct{}
+}
+
+// maxBody bounds a request.
+const maxBody = 64 << 10
+
+type handler struct {
+	s   Service
+	log *slog.Logger
+}
+
+// New returns the handler of all requests.
+func New(s Service, log *slog.Logger) http.Handler {
+	h := &handler{s, log}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", h.status)
+	mux.HandleFunc("GET /v1/images", h.images)
+	mux.HandleFunc("GET /v1/images/inspect", h.inspect)
+	mux.HandleFunc("POST /v1/drives/{drive}/insert", h.insert)
+	mux.HandleFunc("POST /v1/drives/{drive}/eject", h.eject)
+	mux.HandleFunc("GET /v1/health", h.health)
+	mux.HandleFunc("GET /v1/events", h.events)
+	mux.HandleFunc("/", h.notFound)
+	return mux
+}
+
+func (h *handler) status(w http.ResponseWriter, r *http.Request) {
+	s, err := h.s.Status(r.Context())
+	h.answer(w, s, err)
+}
+
+func (h *handler) images(w http.ResponseWriter, r *http.Request) {
+	list, err := h.s.Images(r.Context())
+	h.answer(w, list, err)
+}
+
+func (h *handler) inspect(w http.ResponseWriter, r *http.Request) {
+	info, err := h.s.Inspect(r.Context(), r.URL.Query().Get("name"))
+	h.answer(w, info, err)
+}
+
+func (h *handler) insert(w http.ResponseWriter, r *http.Request) {
+	var in client.InsertRequest
+	if !h.decode(w, r, &in) {
+		return
+	}
+	h.change(w, r, func(t Tray) error { return t.Insert(r.Context(), in.Image, in.Force) })
+}
+
+func (h *handler) eject(w http.ResponseWriter, r *http.Request) {
+	var in client.EjectRequest
+	if !h.decode(w, r, &in) {
+		return
+	}
+	h.change(w, r, func(t Tray) error { return t.Eject(r.Context(), in.Force) })
+}
+
+// change acts on the drive of the path and answers with what it is then.
+func (h *handler) change(w http.ResponseWriter, r *http.Request, act func(Tray) error) {
+	t, err := h.s.Tray(r.PathValue("drive"))
+	if err == nil {
+		err = act(t)
+	}
+	if err != nil {
+		h.answer(w, nil, err)
+		return
+	}
+	d, err := t.Status(r.Context())
+	h.answer(w, d, err)
+}
+
+func (h *handler) health(w http.ResponseWriter, r *http.Request) {
+	h.answer(w, struct{}{}, h.s.Health(r.Context()))
+}
+
+func (h *handler) notFound(w http.ResponseWriter, r *http.Request) {
+	h.answer(w, nil, &client.Error{
+		Status: http.StatusNotFound, Message: fmt.Sprintf("%s %s is not of this API", r.Method, r.URL.Path),
+		Hint: "client and daemon may be of different versions",
+	})
+}
+
+// decode reads the request's body into v; when it cannot, it answers.
+func (h *handler) decode(w http.ResponseWriter, r *http.Request, v any) bool {
+	if err := decode(http.MaxBytesReader(w, r.Body, maxBody), v); err != nil {
+		h.answer(w, nil, &client.Error{Status: http.StatusBadRequest, Message: "request: " + err.Error()})
+		return false
+	}
+	return true
+}
+
+// decode takes one JSON value without unknown fields; nothing is an empty one.
+func decode(r io.Reader, v any) error {
+	d := json.NewDecoder(r)
+	d.DisallowUnknownFields()
+	switch err := d.Decode(v); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("there is more than one JSON value")
+	}
+	return nil
+}
+
+func (h *handler) answer(w http.ResponseWriter, v any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		e := h.errorOf(err)
+		w.WriteHeader(e.Status)
+		v = e
+	}
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		h.log.Debug("api: answer not sent", "error", err)
+	}
+}
+
+// errorOf gives err an HTTP status, and takes the hint out of its text.
+func (h *handler) errorOf(err error) *client.Error {
+	if e, ok := errors.AsType[*client.Error](err); ok {
+		c := *e
+		if c.Status == 0 {
+			c.Status = http.StatusInternalServerError
+		}
+		return &c
+	}
+	if !errors.Is(err, context.Canceled) {
+		h.log.Error("api: request failed", "error", err)
+	}
+	e := &client.Error{Status: http.StatusInternalServerError, Message: err.Error()}
+	if m, hint, ok := strings.Cut(strings.TrimSuffix(e.Message, ")"), " (hint: "); ok {
+		e.Message, e.Hint = m, hint
+	}
+	return e
+}
+
+// events sends the status now and on each change, as server-sent events.
+func (h *handler) events(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	flush := http.NewResponseController(w)
+	for {
+		changed := h.s.Changes()
+		s, err := h.s.Status(r.Context())
+		if err != nil {
+			return
+		}
+		b, err := json.Marshal(s)
+		if err != nil {
+			return
+		}
+		if _, err := fmt.Fprintf(w, "event: status\ndata: %s\n\n", b); err != nil {
+			return
+		}
+		if flush.Flush() != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-changed:
+		}
+	}
+}

@@ -1,0 +1,339 @@
+// Package daemon makes a service of the parts: it builds the drives that the
+// configuration names, changes media, keeps state across restarts, and starts
+// and stops the front ends and the API.
+//
+// One goroutine, the loop, owns the daemon's state (loop.go). Everything that
+// may wait, for storage, a host or the network, is done elsewhere and posted to
+// it.
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"spindle/config"
+	"spindle/internal/api/client"
+	"spindle/isostore"
+	"spindle/target"
+	"spindle/target/iscsi"
+)
+
+// Options make a daemon.
+type Options struct {
+	// Load returns the configuration, at start and at each reload. When its
+	// Path is set the file is watched.
+	Load    func() (*config.Config, error)
+	Log     *slog.Logger // nil discards
+	Version string
+	// StopTime is how long initiators have to log out; 5 s when zero.
+	StopTime time.Duration
+}
+
+// A Daemon serves drives from Start to the end of Run.
+type Daemon struct {
+	o       Options
+	log     *slog.Logger
+	started time.Time
+	loop    *loop
+	saver   *saver
+	server  *iscsi.Server
+	id      identity
+	lock    *os.File
+	library atomic.Pointer[isostore.Library]
+	news    news
+	reloads chan struct{}
+	workers sync.WaitGroup // that open images
+	serving sync.WaitGroup // listeners and helpers
+	systemd notifier
+	api     *apiServer
+	passed  bool         // systemd passed the iSCSI listeners
+	accepts atomic.Int32 // listeners that accept
+
+	// Owned by the loop.
+	cfg       *config.Config
+	drives    []*drive // by name
+	state     *state
+	alarms    map[string]client.Alarm
+	listeners map[string]*listener // by configured address
+	touched   bool
+	saved     time.Time // when the state was last handed to the saver
+	unsaved   bool      // the last attempt failed
+}
+
+// Start builds a daemon that serves from now on; Run it to the end. An error
+// means that nothing is left running.
+func Start(ctx context.Context, o Options) (*Daemon, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.StopTime = cmp.Or(o.StopTime, 5*time.Second)
+	cfg, err := o.Load()
+	if err != nil {
+		return nil, err
+	}
+	d := &Daemon{
+		o: o, log: o.Log, started: time.Now(), loop: newLoop(), cfg: cfg,
+		server:  iscsi.NewServer(iscsi.Options{Log: o.Log}),
+		reloads: make(chan struct{}, 1), alarms: map[string]client.Alarm{}, listeners: map[string]*listener{},
+	}
+	for _, w := range cfg.Warnings {
+		d.log.Warn(w)
+	}
+	if err := d.prepare(ctx); err != nil {
+		d.abandon()
+		return nil, err
+	}
+	return d, nil
+}
+
+// prepare does what can fail, and leaves no goroutine behind when it does.
+func (d *Daemon) prepare(ctx context.Context) error {
+	var err error
+	if d.lock, err = lock(d.cfg.Daemon.State); err != nil {
+		return err
+	}
+	d.saver = newSaver(d.cfg.Daemon.State, d.onSaved)
+	lib, err := isostore.Open(d.cfg.Library.Dirs)
+	if err != nil {
+		return err
+	}
+	d.library.Store(lib)
+	if err := d.listen(); err != nil {
+		return err
+	}
+	if d.id, err = loadIdentity(d.cfg.Daemon.State); err != nil {
+		d.log.Error("identity is not kept", "error", err)
+		d.alarm("identity", "identity is not kept, serial numbers change with a restart: "+err.Error())
+	}
+	if d.state, err = loadState(d.cfg.Daemon.State); err != nil {
+		d.log.Error("state", "error", err)
+		d.alarm("state", err.Error())
+	}
+	d.fill(ctx)
+	return nil
+}
+
+// fill makes the drives with what should lie in them.
+func (d *Daemon) fill(ctx context.Context) {
+	known := d.state.Drives
+	d.state.Drives = map[string]*driveState{}
+	for _, c := range d.cfg.Drives {
+		st := known[c.Name]
+		act := st == nil || st.Configured != c.Disc
+		switch {
+		case st == nil:
+			st = &driveState{Disc: c.Disc}
+		case act || st.Pending:
+			st.Disc, st.Open = c.Disc, false
+		}
+		st.Configured, st.Pending = c.Disc, false
+		d.state.Drives[c.Name] = st
+		dr := d.newDrive(c, st)
+		d.drives = append(d.drives, dr)
+		d.load(ctx, dr)
+	}
+	d.setTargets()
+	d.save()
+}
+
+// load inserts the disc that the state has for a new drive. When there is no
+// such image the tray stays empty, and status says so.
+func (d *Daemon) load(ctx context.Context, dr *drive) {
+	name, open := dr.state.Disc, dr.state.Open
+	if name == "" {
+		return
+	}
+	o, err := d.open(dr.cfg, name)
+	if err != nil {
+		d.missing(dr, name, err)
+		return
+	}
+	if err := d.place(dr, dr.begin(), o, false); err != nil {
+		d.missing(dr, name, err)
+		return
+	}
+	dr.state.Disc = name // as it was asked for: a path stays one
+	if open {
+		if err := dr.reopen(ctx); err != nil {
+			d.log.Warn("tray does not open again", "drive", dr.cfg.Name, "error", err)
+		}
+		dr.state.Open = true
+	}
+}
+
+func (d *Daemon) missing(dr *drive, name string, err error) {
+	if name == dr.cfg.Disc {
+		err = d.discError(d.cfg, dr.cfg, err)
+	}
+	dr.failed = true
+	d.log.Error("the drive stays empty", "drive", dr.cfg.Name, "error", err)
+	d.alarm(dr.cfg.Name, "the drive is empty: "+err.Error())
+}
+
+// discError says where the configuration names a disc that cannot be opened.
+func (d *Daemon) discError(c *config.Config, dr config.Drive, err error) error {
+	if c.Path == "" {
+		return err
+	}
+	reason, hint := splitHint(err.Error())
+	return c.At(reason, hint, "drive", dr.Name, "disc")
+}
+
+// drive returns the drive of that name, or nil.
+func (d *Daemon) drive(name string) *drive {
+	for _, dr := range d.drives {
+		if dr.cfg.Name == name {
+			return dr
+		}
+	}
+	return nil
+}
+
+func (d *Daemon) setTargets() {
+	var list []*target.Target
+	slices.SortFunc(d.drives, func(a, b *drive) int { return cmp.Compare(a.cfg.Name, b.cfg.Name) })
+	for _, dr := range d.drives {
+		list = append(list, dr.target)
+	}
+	d.server.SetTargets(list...)
+}
+
+// work runs f beside the loop.
+func (d *Daemon) work(f func()) { d.workers.Go(f) }
+
+// touch makes the end of this turn tell that the status changed.
+func (d *Daemon) touch() { d.touched = true }
+
+// save hands the state to the saver and returns its version.
+func (d *Daemon) save() int {
+	for _, dr := range d.drives {
+		dr.state.UnitPorts, dr.state.DrivePorts = dr.unit.Ports(), dr.emu.Ports()
+	}
+	d.saved = time.Now()
+	d.touch()
+	b, err := json.MarshalIndent(d.state, "", "\t")
+	if err != nil {
+		d.alarm("state", err.Error())
+		return 0
+	}
+	return d.saver.save(append(b, '\n'))
+}
+
+// onSaved is told how saving went, on the saver's goroutine.
+func (d *Daemon) onSaved(err error) {
+	d.loop.post(func() {
+		if d.unsaved = err != nil; !d.unsaved {
+			d.clearAlarm("state")
+			return
+		}
+		d.log.Error("state is not saved", "error", err)
+		d.alarm("state", "state is not saved, a restart forgets changes: "+err.Error())
+	})
+}
+
+func (d *Daemon) sessionsChanged() { d.save() }
+
+// Intervals of saving without a change.
+const (
+	retrySave = 5 * time.Second  // after one that failed
+	portsSave = 60 * time.Second // of the time when initiators were last here
+)
+
+// turned ends a turn of the loop.
+func (d *Daemon) turned() {
+	since := time.Since(d.saved)
+	if d.unsaved && since > retrySave || since > portsSave && len(d.server.Sessions()) > 0 {
+		d.save()
+	}
+	if d.touched {
+		d.touched = false
+		d.news.tell()
+		d.systemd.status(d.summary())
+	}
+}
+
+// Status returns what the daemon is doing.
+func (d *Daemon) Status(ctx context.Context) (client.Status, error) { return service{d}.Status(ctx) }
+
+// abandon undoes a start that failed.
+func (d *Daemon) abandon() {
+	for _, dr := range d.drives {
+		dr.emu.Close()
+	}
+	for _, l := range d.listeners {
+		l.Close()
+	}
+	if d.api != nil {
+		d.api.close()
+	}
+	if d.lock != nil {
+		d.lock.Close()
+	}
+}
+
+// Run serves until ctx is done, then stops: initiators are asked to log out
+// and have Options.StopTime for it.
+func (d *Daemon) Run(ctx context.Context) error {
+	serve, end := context.WithCancel(context.WithoutCancel(ctx))
+	helpers, stop := context.WithCancel(serve)
+	defer end()
+	defer stop()
+	var saving, looping sync.WaitGroup
+	saveCtx, endSaving := context.WithCancel(serve)
+	loopCtx, endLoop := context.WithCancel(serve)
+	defer endSaving()
+	defer endLoop()
+	saving.Go(func() { d.saver.run(saveCtx) })
+	// From here on the loop owns d.cfg and its like.
+	path, drives, portals, socket := d.cfg.Path, len(d.drives), d.portals(), d.cfg.Daemon.Socket
+	for _, l := range d.listeners {
+		d.serve(l)
+	}
+	looping.Go(func() { d.loop.run(loopCtx, d.systemd.period(), d.turned) })
+	d.api.start(service{d}, d.log)
+	d.serving.Go(func() { d.reloader(helpers) })
+	d.serving.Go(func() { d.watch(helpers, path) })
+	d.serving.Go(func() { d.watchdog(helpers) })
+	d.systemd.ready()
+	d.log.Info("serving", "drives", drives, "portals", portals, "socket", socket)
+
+	<-ctx.Done()
+	d.log.Info("stopping", "reason", context.Cause(ctx))
+	d.systemd.stopping()
+	grace, cancel := context.WithTimeout(serve, d.o.StopTime)
+	defer cancel()
+	stop()
+	d.server.Shutdown(grace)
+	d.api.stop(grace)
+	d.serving.Wait()
+	d.workers.Wait()
+	endLoop()
+	looping.Wait()
+	d.save() // the loop has ended: its state is this goroutine's
+	endSaving()
+	saving.Wait()
+	d.abandon()
+	return nil
+}
+
+// Reload makes the daemon read its configuration again.
+func (d *Daemon) Reload() {
+	select {
+	case d.reloads <- struct{}{}:
+	default:
+	}
+}
+
+// errTaken is an address in use.
+func errTaken(addr string, err error) error {
+	return fmt.Errorf("listen on %s: %w (hint: another program has that port; stop it, or choose another address with --listen)", addr, errors.Unwrap(err))
+}

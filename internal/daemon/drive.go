@@ -1,0 +1,170 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"spindle/config"
+	"spindle/isostore/disc"
+	"spindle/mmcemu"
+	"spindle/scsi"
+	"spindle/scsi/filter"
+	"spindle/target"
+)
+
+// A drive is one drive of the configuration. The daemon's loop owns it; emu
+// and unit never change and are safe for all.
+type drive struct {
+	cfg    config.Drive
+	emu    *mmcemu.Drive
+	unit   *target.Unit
+	target *target.Target
+	serial string
+	state  *driveState
+
+	begun   uint64    // number of the last act that began
+	applied uint64    // number of the act that the tray shows
+	pending *pending  // an act by configuration that waits
+	failed  bool      // state.Disc could not be opened
+	waiters []*waiter // for a change to end
+}
+
+// A pending is a change by configuration under a tray that a host holds.
+type pending struct {
+	disc   string // empty to eject
+	since  time.Time
+	trying bool // its image is being opened
+}
+
+// A waiter waits for the medium of an id to become ready.
+type waiter struct {
+	id   string
+	done chan error // buffered
+}
+
+// newDrive builds a drive with an empty tray.
+func (d *Daemon) newDrive(c config.Drive, st *driveState) *drive {
+	log := d.log.With("drive", c.Name)
+	dr := &drive{cfg: c, state: st}
+	serial, naa := d.id.of(c.Name)
+	dr.serial = serial
+	hold := c.SwapHold
+	if hold == 0 {
+		hold = -1 // none
+	}
+	dr.emu = mmcemu.New(mmcemu.Options{
+		Serial: serial, NAA: naa, SwapHold: hold, RemoveOnEject: c.Eject == config.Remove,
+		Log: log, Ports: st.DrivePorts,
+		OnEvent: func(e mmcemu.Event) { d.loop.post(func() { d.onEvent(dr, e) }) },
+	})
+	lu := watched{dr.emu, dr.emu, func() { d.loop.post(d.sessionsChanged) }}
+	dr.unit = target.NewUnit(c.Name, filter.Trace(lu, log), target.UnitOptions{
+		Log: log, UAOnReturn: c.UAOnReturn, Ports: st.UnitPorts,
+	})
+	dr.newTarget()
+	return dr
+}
+
+func (dr *drive) newTarget() {
+	name := dr.cfg.Target
+	if name == "" {
+		name = TargetName(dr.cfg.Name)
+	}
+	dr.target = target.New(name, map[uint16]*target.Unit{0: dr.unit})
+}
+
+// TargetName returns the iSCSI name of a drive that the configuration gives
+// none: iqn.2026-11.spindle:HOST:DRIVE.
+func TargetName(drive string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	host, _, _ = strings.Cut(host, ".")
+	return "iqn.2026-11.spindle:" + nameOf(host) + ":" + nameOf(drive)
+}
+
+// nameOf is s in the characters of an iSCSI name.
+func nameOf(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-', r == '.':
+			return r
+		}
+		return '-'
+	}, strings.ToLower(s))
+	return s[:min(len(s), 64)]
+}
+
+// A watched is a logical unit that tells when hosts come and go.
+type watched struct {
+	scsi.LogicalUnit
+	emu  *mmcemu.Drive
+	tell func()
+}
+
+// Unwrap lets scsi.As look inside.
+func (w watched) Unwrap() scsi.LogicalUnit { return w.LogicalUnit }
+
+// NexusJoined implements scsi.NexusWatcher.
+func (w watched) NexusJoined(n *scsi.Nexus) {
+	w.emu.NexusJoined(n)
+	w.tell()
+}
+
+// NexusLost implements scsi.NexusWatcher.
+func (w watched) NexusLost(n *scsi.Nexus) {
+	w.emu.NexusLost(n)
+	w.tell()
+}
+
+// reopen opens the tray as a host's eject does, so that the disc lies on it:
+// for a restart after one.
+func (dr *drive) reopen(ctx context.Context) error {
+	n := &scsi.Nexus{Initiator: "spindle", Since: time.Now()}
+	dr.emu.NexusJoined(n)
+	defer dr.emu.NexusLost(n)
+	for {
+		err := dr.emu.Execute(ctx, &scsi.Command{Nexus: n, CDB: scsi.CDB{0x1B, 4: 2}})
+		if err == nil || !n.Pending() && !isUnitAttention(err) {
+			return err
+		}
+	}
+}
+
+func isUnitAttention(err error) bool { return scsi.SenseOf(err).Key == 6 }
+
+// An opened is an image that was opened to be inserted.
+type opened struct {
+	disc disc.Disc
+	name string // what the library calls it
+	id   string
+}
+
+// open opens an image for a drive. It may take as long as storage likes, so it
+// is not for the loop. A path outside the library is for the operator only,
+// who writes it into file or flag.
+func (d *Daemon) open(c config.Drive, name string) (opened, error) {
+	o := imageOptions(c)
+	lib := d.library.Load()
+	dd, info, err := lib.OpenDisc(name, o)
+	if isOutside(err) && name == c.Disc {
+		dd, info, err = lib.OpenFile(name, o)
+		info.Name = name
+	}
+	if err != nil {
+		return opened{}, err
+	}
+	for _, w := range info.Warnings {
+		d.log.Warn("image is odd", "image", info.Path, "warning", w)
+	}
+	return opened{dd, info.Name, mediumID(info.Path, info.Size, info.Modified)}, nil
+}
+
+// mediumID tells images apart across a restart.
+func mediumID(path string, size int64, modified time.Time) string {
+	return fmt.Sprintf("%s|%d|%d|%d", path, size, modified.UnixNano(), inode(path))
+}

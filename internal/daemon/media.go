@@ -1,0 +1,203 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"spindle/internal/api/client"
+	"spindle/mmcemu"
+)
+
+// How a tray changes. Acts are numbered in the order in which they begin;
+// opening an image takes time, so one may be ready to be applied after a later
+// one was: the later stands (design.md: the latest deliberate act wins).
+
+var (
+	// begunOnly is a context that is done: with it Drive.Insert begins a change
+	// and does not wait for its end.
+	begunOnly = func() context.Context {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		cancel(errBegun)
+		return ctx
+	}()
+	errBegun = errors.New("the change began")
+)
+
+func superseded(name string) error {
+	return &client.Error{
+		Status: http.StatusConflict, Message: fmt.Sprintf("drive %s: a later insert or eject came first", name),
+		Hint: "see `spindle status`, and try again if that is not what you want",
+	}
+}
+
+// begin numbers an act. It runs on the loop, as all of this file does but for
+// what says otherwise.
+func (dr *drive) begin() uint64 {
+	dr.begun++
+	return dr.begun
+}
+
+// place inserts an opened image, which it consumes. It returns without waiting
+// for the medium to be ready.
+func (d *Daemon) place(dr *drive, act uint64, o opened, force bool) error {
+	if act < dr.applied {
+		o.disc.Close()
+		return superseded(dr.cfg.Name)
+	}
+	err := dr.emu.Insert(begunOnly, mmcemu.Medium{Disc: o.disc, Name: o.name, ID: o.id}, force)
+	if err != nil && !errors.Is(err, errBegun) {
+		return d.heldError(dr, err)
+	}
+	d.applied(dr, act, o.name)
+	d.log.Info("insert", "drive", dr.cfg.Name, "image", o.name)
+	return nil
+}
+
+// takeOut ejects what is in the drive.
+func (d *Daemon) takeOut(dr *drive, act uint64, force bool) error {
+	if act < dr.applied {
+		return superseded(dr.cfg.Name)
+	}
+	if err := dr.emu.Eject(begunOnly, force); err != nil {
+		return d.heldError(dr, err)
+	}
+	d.applied(dr, act, "")
+	d.log.Info("eject", "drive", dr.cfg.Name)
+	return nil
+}
+
+// applied notes that an act changed the tray.
+func (d *Daemon) applied(dr *drive, act uint64, disc string) {
+	dr.applied = act
+	dr.state.Disc, dr.state.Open, dr.state.Pending = disc, false, false
+	dr.pending, dr.failed = nil, false
+	d.clearAlarm(dr.cfg.Name)
+	d.save()
+	d.settle(dr)
+}
+
+// heldError makes an error of the drive one that the API answers with.
+func (d *Daemon) heldError(dr *drive, err error) error {
+	held, ok := errors.AsType[*mmcemu.HeldError](err)
+	if !ok {
+		return fmt.Errorf("drive %s: %w", dr.cfg.Name, err)
+	}
+	d.touch()
+	return &client.Error{
+		Status: http.StatusConflict, Message: fmt.Sprintf("drive %s: %v", dr.cfg.Name, held),
+		Hint:    "it was asked to let go; unmount the disc there and try again, or use --force",
+		Holders: holdersOf(held.Holders),
+	}
+}
+
+func isHeld(err error) bool {
+	e, ok := errors.AsType[*client.Error](err)
+	return ok && e.Held()
+}
+
+// configured acts on a changed disc of the configuration: o is the image
+// opened, unless the tray is to be empty.
+func (d *Daemon) configured(dr *drive, o opened, force bool) {
+	dr.state.Configured = dr.cfg.Disc
+	act := dr.begin()
+	var err error
+	if dr.cfg.Disc == "" {
+		err = d.takeOut(dr, act, force)
+	} else {
+		err = d.place(dr, act, o, force)
+	}
+	if err == nil {
+		return
+	}
+	if isHeld(err) {
+		d.log.Info("the changed disc waits for hosts to let go", "drive", dr.cfg.Name, "disc", dr.cfg.Disc, "error", err)
+		dr.pending = &pending{disc: dr.cfg.Disc, since: time.Now()}
+		dr.state.Pending = true
+	} else {
+		d.log.Error("changed disc", "drive", dr.cfg.Name, "error", err)
+	}
+	d.save()
+}
+
+// tryPending acts on a change that waits, when nobody holds the tray any more.
+func (d *Daemon) tryPending(dr *drive) {
+	p := dr.pending
+	if p == nil || p.trying || len(dr.emu.Holders()) > 0 {
+		return
+	}
+	if p.disc == "" {
+		if err := d.takeOut(dr, dr.begin(), false); err != nil {
+			d.log.Info("eject still waits", "drive", dr.cfg.Name, "error", err)
+		}
+		return
+	}
+	p.trying = true
+	c := dr.cfg
+	d.work(func() {
+		o, err := d.open(c, p.disc)
+		if !d.loop.post(func() { d.endPending(dr, p, o, err) }) && err == nil {
+			o.disc.Close()
+		}
+	})
+}
+
+func (d *Daemon) endPending(dr *drive, p *pending, o opened, err error) {
+	p.trying = false
+	if dr.pending != p {
+		if err == nil {
+			o.disc.Close()
+		}
+		return
+	}
+	if err == nil {
+		err = d.place(dr, dr.begin(), o, false)
+	} else {
+		d.alarm(dr.cfg.Name, fmt.Sprintf("pending insert: %v", err))
+	}
+	if err != nil {
+		d.log.Info("insert still waits", "drive", dr.cfg.Name, "error", err)
+	}
+}
+
+// onEvent follows what happened in a drive. Events come late: what is so now
+// is what counts.
+func (d *Daemon) onEvent(dr *drive, e mmcemu.Event) {
+	s := dr.emu.Status()
+	switch e.Kind {
+	case mmcemu.EventHostOut, mmcemu.EventHostIn:
+		d.log.Info(string(e.Kind), "drive", dr.cfg.Name, "image", e.Medium, "initiator", e.Nexus)
+		if s.State == "changing" && s.Next != "" {
+			break
+		}
+		dr.state.Open = s.State == "open" && s.Medium != ""
+		if e.Removed && s.Medium == "" && s.Next == "" {
+			dr.state.Disc = ""
+		}
+		d.save()
+	case mmcemu.EventAlarm:
+		d.log.Error("medium", "drive", dr.cfg.Name, "image", e.Medium, "error", e.Err)
+		d.alarm(dr.cfg.Name, e.Err.Error())
+	}
+	d.settle(dr)
+	d.tryPending(dr)
+	d.touch()
+}
+
+// settle tells waiters whose change has ended.
+func (d *Daemon) settle(dr *drive) {
+	s := dr.emu.Status()
+	if s.State == "changing" {
+		return
+	}
+	for _, w := range dr.waiters {
+		if s.State == "ready" && s.MediumID == w.id {
+			w.done <- nil
+		} else {
+			w.done <- superseded(dr.cfg.Name)
+		}
+	}
+	dr.waiters = nil
+}

@@ -1,0 +1,257 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"spindle/config"
+	"spindle/isostore"
+)
+
+// reloader reads the configuration again whenever Reload asks for it, one at a
+// time.
+func (d *Daemon) reloader(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.reloads:
+		}
+		d.systemd.reloading()
+		if err := d.reload(ctx); err != nil && ctx.Err() == nil {
+			d.log.Error("configuration is not used, the last good one stays", "error", err)
+			d.loop.post(func() { d.alarm("config", "the file is not used: "+err.Error()) })
+		}
+		d.systemd.ready()
+	}
+}
+
+// A change is a new configuration with all that it needs and that may fail or
+// take time, ready to be put in force at once.
+type change struct {
+	cfg     *config.Config
+	diff    config.Changes
+	library *isostore.Library
+	discs   map[string]opened    // by drive: those that changed
+	listen  map[string]*listener // new ones, by address
+}
+
+func (c *change) discard() {
+	for _, o := range c.discs {
+		o.disc.Close()
+	}
+	for _, l := range c.listen {
+		l.Close()
+	}
+}
+
+// reload reads the configuration and puts it in force, whole or not at all.
+func (d *Daemon) reload(ctx context.Context) error {
+	cfg, err := d.o.Load()
+	if err != nil {
+		return err
+	}
+	var old *config.Config
+	var last map[string]string
+	if err := d.loop.call(ctx, func() {
+		old, last = d.cfg, map[string]string{}
+		for _, dr := range d.drives {
+			last[dr.cfg.Name] = dr.state.Configured
+		}
+	}); err != nil {
+		return err
+	}
+	c := &change{cfg: cfg, diff: config.Diff(old, cfg), discs: map[string]opened{}, listen: map[string]*listener{}}
+	if err := d.prepareChange(c, last); err != nil {
+		c.discard()
+		return err
+	}
+	if !d.loop.post(func() { d.apply(c) }) {
+		c.discard()
+		return errStopped
+	}
+	return d.loop.call(ctx, func() {})
+}
+
+// prepareChange opens what the configuration c.cfg names and the one in force
+// does not. last is the disc of each drive that file or flag last asked for.
+func (d *Daemon) prepareChange(c *change, last map[string]string) (err error) {
+	if c.library, err = isostore.Open(c.cfg.Library.Dirs); err != nil {
+		return c.cfg.At(err.Error(), "", "library", "dirs")
+	}
+	before := d.library.Swap(c.library) // open looks there
+	var errs []error
+	for _, dr := range c.cfg.Drives {
+		was, known := last[dr.Name]
+		if dr.Disc == "" || known && was == dr.Disc {
+			continue
+		}
+		o, err := d.open(dr, dr.Disc)
+		if err != nil {
+			errs = append(errs, d.discError(c.cfg, dr, err))
+			continue
+		}
+		c.discs[dr.Name] = o
+	}
+	if c.diff.Listen && !d.passed {
+		errs = append(errs, d.openListeners(c))
+	}
+	if err := errors.Join(errs...); err != nil {
+		d.library.Store(before)
+		return err
+	}
+	return nil
+}
+
+func (d *Daemon) openListeners(c *change) error {
+	var have []string
+	if err := d.loop.call(context.Background(), func() { have = slices.Collect(maps.Keys(d.listeners)) }); err != nil {
+		return err
+	}
+	for _, addr := range c.cfg.ISCSI.Listen {
+		if slices.Contains(have, addr) {
+			continue
+		}
+		l, err := d.listenOn(addr)
+		if err != nil {
+			reason, hint := splitHint(err.Error())
+			return c.cfg.At(reason, hint, "iscsi", "listen")
+		}
+		c.listen[addr] = l
+	}
+	return nil
+}
+
+// apply puts a change in force. It runs on the loop.
+func (d *Daemon) apply(c *change) {
+	d.clearAlarm("config")
+	for _, w := range c.cfg.Warnings {
+		d.log.Warn(w)
+	}
+	if c.diff.Daemon {
+		d.log.Warn("state, socket and log of the configuration change with a restart only")
+	}
+	d.applyListeners(c)
+	d.cfg = c.cfg
+	replaced := d.applyDrives(c)
+	d.setTargets()
+	for _, dr := range replaced {
+		dr.emu.Close()
+	}
+	d.save()
+	d.log.Info("configuration is in force", "file", c.cfg.Path, "changed", !c.diff.Empty())
+}
+
+func (d *Daemon) applyListeners(c *change) {
+	if !c.diff.Listen || d.passed {
+		return
+	}
+	for addr, l := range d.listeners {
+		if !slices.Contains(c.cfg.ISCSI.Listen, addr) {
+			l.Close()
+			delete(d.listeners, addr)
+		}
+	}
+	for addr, l := range c.listen {
+		d.listeners[addr] = l
+		d.serve(l)
+	}
+	d.accepts.Store(int32(len(d.listeners)))
+}
+
+// applyDrives makes the drives those of the configuration, and returns those
+// that are no longer in service. A drive of which only the disc, what a reload
+// does to it, or nothing changed keeps its sessions.
+func (d *Daemon) applyDrives(c *change) (gone []*drive) {
+	old := d.drives
+	d.drives = nil
+	for _, cfg := range c.cfg.Drives {
+		o, opened := c.discs[cfg.Name]
+		i := slices.IndexFunc(old, func(dr *drive) bool { return dr.cfg.Name == cfg.Name })
+		if i < 0 {
+			d.addDrive(cfg, &driveState{Configured: cfg.Disc, Disc: cfg.Disc}, o)
+			continue
+		}
+		dr := old[i]
+		if rebuilt(dr.cfg, cfg) {
+			gone = append(gone, dr)
+			d.rebuildDrive(dr, cfg, o, opened)
+			continue
+		}
+		d.drives = append(d.drives, dr)
+		renamed := dr.cfg.Target != cfg.Target
+		dr.cfg = cfg
+		if renamed {
+			dr.newTarget()
+		}
+		switch {
+		case dr.state.Configured != cfg.Disc:
+			d.configured(dr, o, cfg.OnReload == config.Force)
+		case dr.failed:
+			d.retry(dr)
+		}
+	}
+	for _, dr := range old {
+		if c.cfg.Drive(dr.cfg.Name) == nil {
+			gone = append(gone, dr)
+			delete(d.state.Drives, dr.cfg.Name)
+			d.clearAlarm(dr.cfg.Name)
+		}
+	}
+	return gone
+}
+
+// rebuilt reports whether a drive must be made anew: what changed is fixed
+// when it is made.
+func rebuilt(old, new config.Drive) bool {
+	return old.Eject != new.Eject || old.SwapHold != new.SwapHold || old.UAOnReturn != new.UAOnReturn || old.Medium != new.Medium
+}
+
+// addDrive makes a new drive, with its disc already opened.
+func (d *Daemon) addDrive(cfg config.Drive, st *driveState, o opened) *drive {
+	d.state.Drives[cfg.Name] = st
+	dr := d.newDrive(cfg, st)
+	d.drives = append(d.drives, dr)
+	if o.disc != nil {
+		if err := d.place(dr, dr.begin(), o, false); err != nil {
+			d.log.Error("insert", "drive", cfg.Name, "error", err)
+		}
+	}
+	return dr
+}
+
+// rebuildDrive makes a drive anew of a changed configuration: as after a
+// restart, with what lay in it unless the disc changed too.
+func (d *Daemon) rebuildDrive(was *drive, cfg config.Drive, o opened, changed bool) {
+	st := *was.state
+	st.UnitPorts, st.DrivePorts = was.unit.Ports(), was.emu.Ports()
+	if changed || st.Configured != cfg.Disc || st.Pending {
+		st.Disc, st.Open = cfg.Disc, false
+	}
+	st.Configured, st.Pending = cfg.Disc, false
+	dr := d.addDrive(cfg, &st, o)
+	if o.disc == nil && st.Disc != "" {
+		d.retry(dr)
+	}
+}
+
+// retry opens the disc that a drive should hold and does not, beside the loop.
+func (d *Daemon) retry(dr *drive) {
+	act, cfg, name := dr.begin(), dr.cfg, dr.state.Disc
+	d.work(func() {
+		o, err := d.open(cfg, name)
+		if !d.loop.post(func() {
+			if err == nil {
+				err = d.place(dr, act, o, false)
+			}
+			if err != nil {
+				d.missing(dr, name, fmt.Errorf("%w", err))
+			}
+		}) && err == nil {
+			o.disc.Close()
+		}
+	})
+}

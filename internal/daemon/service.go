@@ -1,0 +1,170 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"spindle/internal/api"
+	"spindle/internal/api/client"
+	"spindle/isostore"
+)
+
+// service is the daemon as the API sees it. Its methods run on the API's
+// goroutines.
+type service struct{ d *Daemon }
+
+var _ api.Service = service{}
+
+// Tray implements api.Service.
+func (s service) Tray(name string) (api.Tray, error) {
+	t := &tray{d: s.d, name: name}
+	ctx := context.Background()
+	var known []string
+	if err := s.d.loop.call(ctx, func() {
+		t.dr = s.d.drive(name)
+		for _, dr := range s.d.drives {
+			known = append(known, dr.cfg.Name)
+		}
+	}); err != nil {
+		return nil, err
+	}
+	if t.dr == nil {
+		return nil, &client.Error{
+			Status: http.StatusNotFound, Message: fmt.Sprintf("there is no drive %q", name),
+			Hint: "the drives are: " + strings.Join(known, ", "),
+		}
+	}
+	return t, nil
+}
+
+// Status implements api.Service.
+func (s service) Status(ctx context.Context) (st client.Status, err error) {
+	var done client.Status
+	if err := s.d.loop.call(ctx, func() { done = s.d.status() }); err != nil {
+		return st, err
+	}
+	return done, nil
+}
+
+// Images implements api.Service.
+func (s service) Images(context.Context) ([]client.Image, error) {
+	list := []client.Image{}
+	for _, e := range s.d.library.Load().List() {
+		list = append(list, client.Image(e))
+	}
+	return list, nil
+}
+
+// Inspect implements api.Service.
+func (s service) Inspect(_ context.Context, name string) (client.Info, error) {
+	dd, info, err := s.d.library.Load().OpenDisc(name, isostore.Options{})
+	if err != nil {
+		return client.Info{}, imageError(err)
+	}
+	dd.Close()
+	return infoOf(info)
+}
+
+// infoOf is an image's description in the API's type, which has the same form
+// in JSON.
+func infoOf(info isostore.Info) (out client.Info, err error) {
+	b, err := json.Marshal(info)
+	if err == nil {
+		err = json.Unmarshal(b, &out)
+	}
+	return out, err
+}
+
+// Inspect says what the image at path is, without a daemon.
+func Inspect(path string) (client.Info, error) {
+	dd, info, err := new(isostore.Library).OpenFile(path, isostore.Options{})
+	if err != nil {
+		return client.Info{}, err
+	}
+	dd.Close()
+	return infoOf(info)
+}
+
+// Health implements api.Service.
+func (s service) Health(ctx context.Context) error { return s.d.loop.call(ctx, func() {}) }
+
+// Changes implements api.Service.
+func (s service) Changes() <-chan struct{} { return s.d.news.wait() }
+
+// A tray is a drive as the API sees it.
+type tray struct {
+	d    *Daemon
+	name string
+	dr   *drive
+}
+
+// Insert implements api.Tray.
+func (t *tray) Insert(ctx context.Context, image string, force bool) error {
+	if image == "" {
+		return &client.Error{Status: http.StatusBadRequest, Message: "the name of the image is missing", Hint: "`spindle images` lists them"}
+	}
+	act, c := uint64(0), t.dr.cfg
+	if err := t.d.loop.call(ctx, func() { act, c = t.dr.begin(), t.dr.cfg }); err != nil {
+		return err
+	}
+	o, err := t.d.open(c, image)
+	if err != nil {
+		return imageError(err)
+	}
+	w := &waiter{id: o.id, done: make(chan error, 1)}
+	var version int
+	if !t.d.loop.post(func() {
+		if err := t.d.place(t.dr, act, o, force); err != nil {
+			w.done <- err
+			return
+		}
+		version = t.d.save()
+		t.dr.waiters = append(t.dr.waiters, w)
+		t.d.settle(t.dr)
+	}) {
+		o.disc.Close()
+		return errStopped
+	}
+	select {
+	case err := <-w.done:
+		if err == nil {
+			t.d.saver.wait(ctx, version)
+		}
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.d.loop.done:
+		return errStopped
+	}
+}
+
+// Eject implements api.Tray.
+func (t *tray) Eject(ctx context.Context, force bool) error {
+	var version int
+	var err error
+	if cerr := t.d.loop.call(ctx, func() {
+		err = t.d.takeOut(t.dr, t.dr.begin(), force)
+		version = t.d.save()
+	}); cerr != nil {
+		return cerr
+	}
+	if err == nil {
+		t.d.saver.wait(ctx, version)
+	}
+	return err
+}
+
+// Holders implements api.Tray.
+func (t *tray) Holders() []client.Holder { return holdersOf(t.dr.emu.Holders()) }
+
+// Status implements api.Tray.
+func (t *tray) Status(ctx context.Context) (client.Drive, error) {
+	var s client.Drive
+	if err := t.d.loop.call(ctx, func() { s = t.dr.status() }); err != nil {
+		return client.Drive{}, err
+	}
+	return s, nil
+}

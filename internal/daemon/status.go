@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"spindle/internal/api/client"
+	"spindle/isostore/disc"
+	"spindle/mmcemu"
+)
+
+// status says what the daemon is doing. It runs on the loop.
+func (d *Daemon) status() client.Status {
+	s := client.Status{
+		Version: d.o.Version, Started: d.started, Config: d.cfg.Path, Library: d.library.Load().Dirs(),
+		Portals: d.portals(), Drives: []client.Drive{}, Sessions: []client.Session{}, Alarms: []client.Alarm{},
+	}
+	for _, dr := range d.drives {
+		s.Drives = append(s.Drives, dr.status())
+	}
+	for _, n := range d.server.Sessions() {
+		s.Sessions = append(s.Sessions, client.Session(n))
+	}
+	for _, about := range slices.Sorted(maps.Keys(d.alarms)) {
+		s.Alarms = append(s.Alarms, d.alarms[about])
+	}
+	return s
+}
+
+func (dr *drive) status() client.Drive {
+	e := dr.emu.Status()
+	s := client.Drive{
+		Name: dr.cfg.Name, State: e.State, Disc: e.Medium, Next: e.Next, Medium: e.Kind,
+		Size: e.Blocks * disc.BlockSize, Target: dr.target.Name, Serial: dr.serial,
+		Holders: holdersOf(e.Holders),
+	}
+	if dr.pending != nil {
+		s.Pending = &client.Pending{Disc: dr.pending.disc, Since: dr.pending.since}
+	}
+	for _, n := range e.Nexuses {
+		s.Hosts = append(s.Hosts, client.Host(n))
+	}
+	slices.SortFunc(s.Hosts, func(a, b client.Host) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Initiator, b.Initiator))
+	})
+	return s
+}
+
+func holdersOf(list []mmcemu.Holder) []client.Holder {
+	var out []client.Holder
+	for _, h := range list {
+		out = append(out, client.Holder{Initiator: h.Name, Since: h.Since})
+	}
+	return out
+}
+
+// alarm raises an alarm, in place of an older one about the same.
+func (d *Daemon) alarm(about, text string) {
+	if d.alarms[about].Text == text {
+		return
+	}
+	d.alarms[about] = client.Alarm{About: about, Text: text, Since: time.Now()}
+	d.touch()
+}
+
+func (d *Daemon) clearAlarm(about string) {
+	if _, ok := d.alarms[about]; ok {
+		delete(d.alarms, about)
+		d.touch()
+	}
+}
+
+// summary is one line for systemd.
+func (d *Daemon) summary() string {
+	s := count(len(d.drives), "drive") + ", " + count(len(d.server.Sessions()), "session")
+	if n := len(d.alarms); n > 0 {
+		s += ", " + count(n, "alarm")
+	}
+	return s
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// A news is a channel that is closed when something changes.
+type news struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func (n *news) wait() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ch == nil {
+		n.ch = make(chan struct{})
+	}
+	return n.ch
+}
+
+func (n *news) tell() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ch != nil {
+		close(n.ch)
+		n.ch = nil
+	}
+}
