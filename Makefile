@@ -4,6 +4,7 @@ tool := go tool -modfile=tools.mod
 fuzz ?= 5
 soak ?= 300
 testflags ?=
+listen ?= 127.0.0.1:3260
 
 .PHONY: build run deps test lint bench soak
 
@@ -11,7 +12,7 @@ build:
 	go build -o bin/spindle ./cmd/spindle
 
 run: build
-	./bin/spindle serve --sample
+	@./bin/spindle serve --sample --listen $(listen)
 
 deps:
 	hack/deps

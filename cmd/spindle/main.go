@@ -23,8 +23,11 @@ func main() { os.Exit(run()) }
 // run is main with an exit status; tests call it too.
 func run() int {
 	a := &app{out: os.Stdout}
-	cmd := a.command()
-	if err := cmd.ExecuteContext(context.Background()); err != nil {
+	cmd, err := a.command().ExecuteContextC(context.Background())
+	if err != nil {
+		if !a.ran { // the command line itself is wrong
+			err = &client.Error{Message: err.Error(), Hint: fmt.Sprintf("see `%s --help`", cmd.CommandPath())}
+		}
 		a.report(os.Stderr, err)
 		return 1
 	}
@@ -36,6 +39,7 @@ type app struct {
 	out    io.Writer
 	socket string
 	json   bool
+	ran    bool // a command began
 }
 
 func (a *app) command() *cobra.Command {
@@ -44,6 +48,7 @@ func (a *app) command() *cobra.Command {
 		Short:         "An emulated optical drive service",
 		Long:          "Spindle takes disc images from a library and shows each one, in a drive that\nbehaves like a real CD, DVD or BD drive, to hosts over iSCSI.",
 		SilenceErrors: true, SilenceUsage: true,
+		PersistentPreRun:  func(*cobra.Command, []string) { a.ran = true },
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	f := root.PersistentFlags()

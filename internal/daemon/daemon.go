@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+
 	"spindle/config"
 	"spindle/internal/api/client"
 	"spindle/isostore"
@@ -55,8 +57,9 @@ type Daemon struct {
 	serving sync.WaitGroup // listeners and helpers
 	systemd notifier
 	api     *apiServer
-	passed  bool         // systemd passed the iSCSI listeners
-	accepts atomic.Int32 // listeners that accept
+	watcher *fsnotify.Watcher // of the configuration; nil without
+	passed  bool              // systemd passed the iSCSI listeners
+	accepts atomic.Int32      // listeners that accept
 
 	// Owned by the loop.
 	cfg       *config.Config
@@ -65,6 +68,7 @@ type Daemon struct {
 	alarms    map[string]client.Alarm
 	listeners map[string]*listener // by configured address
 	touched   bool
+	told      string    // summary that systemd has
 	saved     time.Time // when the state was last handed to the saver
 	unsaved   bool      // the last attempt failed
 }
@@ -76,12 +80,13 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.StopTime = cmp.Or(o.StopTime, 5*time.Second)
+	started := time.Now()
 	cfg, err := o.Load()
 	if err != nil {
 		return nil, err
 	}
 	d := &Daemon{
-		o: o, log: o.Log, started: time.Now(), loop: newLoop(), cfg: cfg,
+		o: o, log: o.Log, started: started, loop: newLoop(), cfg: cfg,
 		server:  iscsi.NewServer(iscsi.Options{Log: o.Log}),
 		reloads: make(chan struct{}, 1), alarms: map[string]client.Alarm{}, listeners: map[string]*listener{},
 	}
@@ -118,6 +123,7 @@ func (d *Daemon) prepare(ctx context.Context) error {
 		d.log.Error("state", "error", err)
 		d.alarm("state", err.Error())
 	}
+	d.startWatch(d.cfg.Path, d.started)
 	d.fill(ctx)
 	return nil
 }
@@ -254,10 +260,15 @@ func (d *Daemon) turned() {
 	if d.unsaved && since > retrySave || since > portsSave && len(d.server.Sessions()) > 0 {
 		d.save()
 	}
+	// A session ends a little after its drive is told: so look each time.
+	if s := d.summary(); s != d.told {
+		d.told = s
+		d.systemd.status(s)
+		d.touch()
+	}
 	if d.touched {
 		d.touched = false
 		d.news.tell()
-		d.systemd.status(d.summary())
 	}
 }
 
@@ -274,6 +285,9 @@ func (d *Daemon) abandon() {
 	}
 	if d.api != nil {
 		d.api.close()
+	}
+	if d.watcher != nil {
+		d.watcher.Close()
 	}
 	if d.lock != nil {
 		d.lock.Close()
@@ -301,7 +315,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	looping.Go(func() { d.loop.run(loopCtx, d.systemd.period(), d.turned) })
 	d.api.start(service{d}, d.log)
 	d.serving.Go(func() { d.reloader(helpers) })
-	d.serving.Go(func() { d.watch(helpers, path) })
+	if d.watcher != nil {
+		d.serving.Go(func() { d.watch(helpers, d.watcher, path) })
+	}
 	d.serving.Go(func() { d.watchdog(helpers) })
 	d.systemd.ready()
 	d.log.Info("serving", "drives", drives, "portals", portals, "socket", socket)

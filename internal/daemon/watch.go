@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -12,22 +13,32 @@ import (
 // editors write in several steps.
 const quiet = 100 * time.Millisecond
 
-// watch reloads when the configuration's file changes. It watches the
-// directory: editors put another file in the place of the old one.
-func (d *Daemon) watch(ctx context.Context, path string) {
+// startWatch begins to watch the configuration's file. It watches the
+// directory: editors put another file in the place of the old one. A change
+// since it was read, at loaded or later, is not missed.
+func (d *Daemon) startWatch(path string, loaded time.Time) {
 	if path == "" {
 		return
 	}
 	w, err := fsnotify.NewWatcher()
 	if err == nil {
-		defer w.Close()
-		err = w.Add(filepath.Dir(path))
+		if err = w.Add(filepath.Dir(path)); err != nil {
+			w.Close()
+		}
 	}
 	if err != nil {
 		d.log.Error("the configuration is not watched: send SIGHUP after a change", "file", path, "error", err)
-		d.loop.post(func() { d.alarm("watch", "the configuration is not watched: "+err.Error()) })
+		d.alarm("watch", "the configuration is not watched, send SIGHUP after a change: "+err.Error())
 		return
 	}
+	d.watcher = w
+	if fi, err := os.Stat(path); err == nil && fi.ModTime().After(loaded) {
+		d.Reload()
+	}
+}
+
+// watch reloads when the configuration's file changes.
+func (d *Daemon) watch(ctx context.Context, w *fsnotify.Watcher, path string) {
 	pause := time.NewTimer(0)
 	pause.Stop()
 	defer pause.Stop()
@@ -35,10 +46,7 @@ func (d *Daemon) watch(ctx context.Context, path string) {
 		select {
 		case <-ctx.Done():
 			return
-		case e, ok := <-w.Events:
-			if !ok {
-				return
-			}
+		case e := <-w.Events:
 			if concerns(e, path) {
 				pause.Reset(quiet)
 			}

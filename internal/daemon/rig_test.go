@@ -1,0 +1,250 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"spindle/config"
+	"spindle/internal/api/client"
+	"spindle/isostore"
+	"spindle/mmcemu"
+	"spindle/scsi"
+	"spindle/scsi/scsitest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// limit is how long anything that must come may take.
+const limit = 20 * time.Second
+
+// A rig is a daemon with a configuration file, a library of a.iso, b.iso and
+// c.iso, and real sockets.
+type rig struct {
+	t      *testing.T
+	dir    string
+	d      *Daemon
+	client *client.Client
+	end    func()
+}
+
+// newRig makes the directories; start starts the daemon.
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sp") // short: a socket is in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	r := &rig{t: t, dir: dir, end: func() {}}
+	images := r.path("images")
+	if _, err := isostore.MakeSample(images); err != nil {
+		t.Fatal(err)
+	}
+	r.copyImage(isostore.SampleName, "a.iso")
+	r.copyImage(isostore.SecondName, "b.iso")
+	r.copyImage(isostore.SampleName, "c.iso")
+	t.Cleanup(func() { r.end() })
+	return r
+}
+
+func (r *rig) path(name string) string { return filepath.Join(r.dir, name) }
+
+func (r *rig) copyImage(from, to string) {
+	r.t.Helper()
+	b, err := os.ReadFile(r.path("images/" + from))
+	if err == nil {
+		err = os.WriteFile(r.path("images/"+to), b, 0o644)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// write puts a configuration in the place of the old one, as editors do.
+func (r *rig) write(drives string) {
+	r.t.Helper()
+	text := fmt.Sprintf("[library]\ndirs = [%q]\n[daemon]\nstate = %q\nsocket = %q\n", r.path("images"), r.path("state"), r.path("s"))
+	if !strings.Contains(drives, "[iscsi]") {
+		text += "[iscsi]\nlisten = [\"127.0.0.1:0\"]\n"
+	}
+	tmp := r.path("spindle.toml~")
+	if err := os.WriteFile(tmp, []byte(text+drives), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.Rename(tmp, r.path("spindle.toml")); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// start writes the configuration and starts a daemon with it.
+func (r *rig) start(drives string) {
+	r.t.Helper()
+	r.write(drives)
+	if err := r.tryStart(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) tryStart() error {
+	d, err := Start(r.t.Context(), Options{
+		Load:     func() (*config.Config, error) { return config.Load(r.path("spindle.toml")) },
+		StopTime: 100 * time.Millisecond,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := d.Run(ctx); err != nil {
+			r.t.Error(err)
+		}
+	})
+	r.d, r.client = d, client.New(r.path("s"))
+	r.end = func() {
+		r.client.Close()
+		cancel()
+		running.Wait()
+		r.end = func() {}
+	}
+	return nil
+}
+
+// restart stops the daemon and starts one with the configuration drives.
+func (r *rig) restart(drives string) {
+	r.t.Helper()
+	r.end()
+	r.start(drives)
+}
+
+// await returns the first status that ok takes.
+func (r *rig) await(what string, ok func(*client.Status) bool) client.Status {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), limit)
+	defer cancel()
+	var last client.Status
+	for s, err := range r.client.Events(ctx) {
+		if err != nil {
+			r.t.Fatalf("waiting for %s: %v; last %+v", what, err, last)
+		}
+		if last = s; ok(&s) {
+			return s
+		}
+	}
+	r.t.Fatalf("waiting for %s: it did not come; last %+v", what, last)
+	return last
+}
+
+func (r *rig) status() client.Status {
+	r.t.Helper()
+	s, err := r.client.Status(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return s
+}
+
+// wants checks what is in cd0, as "STATE DISC".
+func (r *rig) wants(want string) {
+	r.t.Helper()
+	s := r.status()
+	if got := shown(s.Drive("cd0")); got != want {
+		r.t.Errorf("cd0 is %q, want %q; alarms %v", got, want, s.Alarms)
+	}
+}
+
+func shown(d *client.Drive) string { return strings.TrimSpace(d.State + " " + d.Disc) }
+
+// awaitDisc waits for cd0 to be as want says.
+func (r *rig) awaitDisc(want string) {
+	r.t.Helper()
+	r.await(want, func(s *client.Status) bool { return shown(s.Drive("cd0")) == want })
+}
+
+func (r *rig) insert(image string, force bool) error {
+	_, err := r.client.Insert(r.t.Context(), "cd0", client.InsertRequest{Image: image, Force: force})
+	return err
+}
+
+func (r *rig) eject(force bool) error {
+	_, err := r.client.Eject(r.t.Context(), "cd0", client.EjectRequest{Force: force})
+	return err
+}
+
+func (r *rig) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// alarm returns the text of the alarm about something.
+func alarmAbout(s *client.Status, about string) string {
+	i := slices.IndexFunc(s.Alarms, func(a client.Alarm) bool { return a.About == about })
+	if i < 0 {
+		return ""
+	}
+	return s.Alarms[i].Text
+}
+
+// A host is an initiator beside the wire: a nexus of drive cd0.
+type host struct {
+	t     *testing.T
+	drive *mmcemu.Drive
+	nexus *scsi.Nexus
+}
+
+const hostName = "iqn.2026-11.spindle:host"
+
+func (r *rig) newHost() *host {
+	r.t.Helper()
+	var emu *mmcemu.Drive
+	r.must(r.d.loop.call(r.t.Context(), func() { emu = r.d.drive("cd0").emu }))
+	h := &host{r.t, emu, scsitest.NewNexus(hostName)}
+	h.nexus.Since = time.Now()
+	emu.NexusJoined(h.nexus)
+	return h
+}
+
+// do runs a command; the unit attentions before it are taken.
+func (h *host) do(cdb string) error {
+	h.t.Helper()
+	for {
+		_, err := scsitest.DoNexus(h.t, h.drive, h.nexus, cdb, nil)
+		if scsi.SenseOf(err).Key != 6 || err == nil {
+			return err
+		}
+	}
+}
+
+func (h *host) prevent() { h.t.Helper(); h.must("1e 00 00 00 01 00") }
+func (h *host) allow()   { h.t.Helper(); h.must("1e 00 00 00 00 00") }
+func (h *host) eject()   { h.t.Helper(); h.must("1b 00 00 00 02 00") }
+func (h *host) load()    { h.t.Helper(); h.must("1b 00 00 00 03 00") }
+func (h *host) leave()   { h.drive.NexusLost(h.nexus) }
+
+func (h *host) must(cdb string) {
+	h.t.Helper()
+	if err := h.do(cdb); err != nil {
+		h.t.Fatalf("%s: %v", cdb, err)
+	}
+}
+
+// ask runs a command that answers.
+func (h *host) ask(cdb string) []byte {
+	h.t.Helper()
+	b, err := scsitest.DoNexus(h.t, h.drive, h.nexus, cdb, nil)
+	if err != nil {
+		h.t.Fatalf("%s: %v", cdb, err)
+	}
+	return b
+}
