@@ -30,9 +30,7 @@ type conn struct {
 	text   textExchange
 	ready  atomic.Bool // in the full feature phase
 	tags   atomic.Uint32
-	heard  atomic.Bool // a PDU came since the last tick
-	missed int         // pings without an answer; the ticker's alone
-	ticker *time.Timer
+	pulse  pulse
 
 	cause atomic.Pointer[error] // why the connection was ended from this side
 	out   writer
@@ -71,14 +69,14 @@ func (c *conn) serve(ctx context.Context) {
 func (c *conn) fullFeature(context.Context) error {
 	c.in.limit = ourMaxRecv
 	c.ready.Store(true)
-	c.startTicker()
-	defer c.stopTicker()
+	c.startPulse()
+	defer c.stopPulse()
 	var h header
 	for {
 		if err := c.in.next(&h); err != nil {
 			return err
 		}
-		c.heard.Store(true)
+		c.pulse.heard.Store(true)
 		if err := c.handle(&h); err != nil {
 			if errors.Is(err, errLogout) {
 				c.linger()

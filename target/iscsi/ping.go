@@ -2,6 +2,8 @@ package iscsi
 
 import (
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,38 +16,65 @@ var (
 // missedPings is how many pings may go without any PDU from the initiator.
 const missedPings = 2
 
-// startTicker watches over the other end: a quiet initiator gets a NOP-In that
-// asks for an answer, one that stays quiet or takes no data is dropped.
-func (c *conn) startTicker() {
-	c.ticker = time.AfterFunc(c.srv.opts.PingInterval, c.tick)
+// A pulse watches over the other end: a quiet initiator gets a NOP-In that asks
+// for an answer, one that stays quiet or takes no data is dropped.
+type pulse struct {
+	heard atomic.Bool // a PDU came since the last tick
+
+	mu     sync.Mutex
+	timer  *time.Timer
+	missed int // pings without an answer
 }
 
-func (c *conn) stopTicker() { c.ticker.Stop() }
+func (c *conn) startPulse() {
+	c.pulse.mu.Lock()
+	defer c.pulse.mu.Unlock()
+	c.pulse.timer = time.AfterFunc(c.srv.opts.PingInterval, c.tick)
+}
+
+func (c *conn) stopPulse() {
+	c.pulse.mu.Lock()
+	defer c.pulse.mu.Unlock()
+	c.pulse.timer.Stop()
+	c.pulse.timer = nil
+}
 
 func (c *conn) tick() {
+	p, interval := &c.pulse, c.srv.opts.PingInterval
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	switch {
-	case c.out.stuckFor(time.Now()) > missedPings*c.srv.opts.PingInterval:
+	case p.timer == nil:
+		return
+	case c.out.stuckFor(time.Now()) > missedPings*interval:
 		c.fail(errStuck)
 		return
-	case c.heard.Swap(false):
-		c.missed = 0
-	case c.missed == missedPings:
+	case p.heard.Swap(false):
+		p.missed = 0
+	case p.missed == missedPings:
 		c.fail(errSilent)
 		return
 	default:
-		c.missed++
-		go c.ping() // a write may block, and the ticker must find that out
+		p.missed++
+		go c.ping() // a write may block, and the pulse must find that out
 	}
-	c.ticker.Reset(c.srv.opts.PingInterval)
+	p.timer.Reset(interval)
 }
 
-// ping sends a NOP-In that asks for an answer (RFC 7143, 11.19).
+// ping sends a NOP-In that asks for an answer (RFC 7143, 11.19), unless a PDU
+// is on its way: that one tells as well whether the other end lives.
 func (c *conn) ping() {
+	w := &c.out
+	if !w.mu.TryLock() {
+		return
+	}
+	defer w.mu.Unlock()
 	var h header
 	h.start(opNopIn, flagFinal)
 	h.put32(16, noTag)
 	h.put32(20, c.nextTag())
-	c.out.send(&h, statCurrent, nil)
+	w.add(&h, statCurrent, nil)
+	w.flush()
 }
 
 // nextTag returns a target transfer tag that is not the reserved one.
