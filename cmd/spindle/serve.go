@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -71,11 +72,15 @@ func (s *serve) load() (*config.Config, error) {
 	paths := daemon.DefaultPaths()
 	setUnset(&c.Daemon.State, system.Daemon.State, paths.State)
 	setUnset(&c.Daemon.Socket, system.Daemon.Socket, paths.Socket)
+	loaded := slices.Clone(c.Library.Dirs)
 	if slices.Equal(c.Library.Dirs, system.Library.Dirs) {
 		c.Library.Dirs = []string{paths.Library}
 	}
 	if err := s.override(c); err != nil {
 		return nil, err
+	}
+	if !slices.Equal(loaded, c.Library.Dirs) { // the daemon looks at those in force
+		c.Warnings = slices.DeleteFunc(c.Warnings, func(w string) bool { return strings.HasPrefix(w, "image directory ") })
 	}
 	return c, c.Validate()
 }
