@@ -16,6 +16,7 @@ type Load struct {
 	Random bool
 	Span   int // blocks of the disc that are read
 	For    time.Duration
+	Count  int // commands in all instead of For, when it is not 0
 }
 
 // Run reads until the time is over and returns the bytes that came and the
@@ -23,12 +24,12 @@ type Load struct {
 func (l Load) Run(c *Conn) (bytes int64, took time.Duration, err error) {
 	start := time.Now()
 	deadline := start.Add(l.For)
-	sink := make([]byte, 256<<10)
-	var lba, out int
-	send := make([]byte, 0, 48*l.Depth)
+	sink := c.sink()
+	var lba, out, sent int
+	var send []byte
 	for {
-		send = send[:0]
-		for more := time.Now().Before(deadline); more && out < l.Depth; out++ {
+		send = c.out[:0]
+		for l.more(sent, deadline) && out < l.Depth {
 			if lba+l.Blocks > l.Span {
 				lba = 0
 			}
@@ -37,8 +38,10 @@ func (l Load) Run(c *Conn) (bytes int64, took time.Duration, err error) {
 			}
 			send = c.appendRead(send, l, lba)
 			lba += l.Blocks
+			out++
+			sent++
 		}
-		if len(send) > 0 {
+		if c.out = send; len(send) > 0 {
 			if _, err := c.Write(send); err != nil {
 				return bytes, time.Since(start), err
 			}
@@ -57,6 +60,13 @@ func (l Load) Run(c *Conn) (bytes int64, took time.Duration, err error) {
 	}
 }
 
+func (l Load) more(sent int, deadline time.Time) bool {
+	if l.Count > 0 {
+		return sent < l.Count
+	}
+	return time.Now().Before(deadline)
+}
+
 func (c *Conn) appendRead(b []byte, l Load, lba int) []byte {
 	var h [48]byte
 	h[0], h[1] = Command, 0x80|0x40|0x01
@@ -71,6 +81,14 @@ func (c *Conn) appendRead(b []byte, l Load, lba int) []byte {
 	c.ITT++
 	c.CmdSN++
 	return append(b, h[:]...)
+}
+
+// sink is where data goes that nobody looks at.
+func (c *Conn) sink() []byte {
+	if c.in == nil {
+		c.in = make([]byte, 256<<10)
+	}
+	return c.in
 }
 
 // drain takes one PDU and reports its data length and whether it ends a task.

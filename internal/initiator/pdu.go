@@ -89,7 +89,8 @@ type Conn struct {
 	ITT       uint32 // of the next task
 	TSIH      uint16 // after the login
 
-	r *bufio.Reader
+	r       *bufio.Reader
+	in, out []byte // of a Load
 }
 
 // Dial connects to addr.

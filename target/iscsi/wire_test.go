@@ -49,7 +49,8 @@ func FuzzWire(f *testing.F) {
 	h[4] = 2
 	f.Add(append(h[:], "12345678abcde\x00\x00\x00"...), false, false)
 	f.Fuzz(func(t *testing.T, input []byte, headerDigest, dataDigest bool) {
-		in := wire{r: bufio.NewReaderSize(bytes.NewReader(input), readBuffer), limit: ourMaxRecv, headerDigest: headerDigest, dataDigest: dataDigest}
+		src := bytes.NewReader(input)
+		in := wire{r: bufio.NewReaderSize(src, readBuffer), limit: ourMaxRecv, headerDigest: headerDigest, dataDigest: dataDigest}
 		for at := 0; ; {
 			var h header
 			if err := in.next(&h); err != nil {
@@ -61,7 +62,7 @@ func FuzzWire(f *testing.F) {
 				checkWireError(t, err)
 				return
 			}
-			end := len(input) - in.r.Buffered()
+			end := len(input) - src.Len() - in.r.Buffered()
 			if len(in.ahs) == 0 && paddingIsZero(input[at:end], len(data), dataDigest) {
 				if got := written(t, &in, &h, data); !bytes.Equal(got, input[at:end]) {
 					t.Fatalf("read %x, wrote %x", input[at:end], got)
