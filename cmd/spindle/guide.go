@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"text/template"
 
 	"spindle/config"
@@ -55,9 +57,9 @@ func (s *serve) guide(ctx context.Context, d *daemon.Daemon, c *config.Config) {
 	if err != nil || len(st.Drives) == 0 || len(st.Portals) == 0 {
 		return
 	}
-	g := guide{Program: os.Args[0], Portal: reachable(st.Portals[0]), Drive: &st.Drives[0]}
+	g := guide{Program: quote(os.Args[0]), Portal: reachable(st.Portals[0]), Drive: &st.Drives[0]}
 	if daemon.ClientSocket() != c.Daemon.Socket {
-		g.Socket = " --socket " + c.Daemon.Socket
+		g.Socket = " --socket " + quote(c.Daemon.Socket)
 	}
 	cl := client.New(c.Daemon.Socket)
 	defer cl.Close()
@@ -71,7 +73,7 @@ func (s *serve) guide(ctx context.Context, d *daemon.Daemon, c *config.Config) {
 		case i.Name == g.Drive.Disc:
 			g.File = file
 		case g.Next == "" && i.Error == "":
-			g.Next, g.NextFile = i.Name, file
+			g.Next, g.NextFile = quote(i.Name), file
 		}
 	}
 	if g.File == "" && filepath.IsAbs(g.Drive.Disc) {
@@ -98,14 +100,28 @@ func reachable(addr string) string {
 	return net.JoinHostPort("::1", port)
 }
 
-// shorter is a path from the working directory when that is below it.
+// shorter is a path for a shell: from the working directory or from home when
+// it is below one of them.
 func shorter(path string) string {
-	wd, err := os.Getwd()
-	if err != nil {
-		return path
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, path); err == nil && filepath.IsLocal(rel) {
+			return quote(rel)
+		}
 	}
-	if rel, err := filepath.Rel(wd, path); err == nil && filepath.IsLocal(rel) {
-		return rel
+	if home, err := os.UserHomeDir(); err == nil {
+		if rel, err := filepath.Rel(home, path); err == nil && filepath.IsLocal(rel) {
+			return "~/" + quote(rel)
+		}
 	}
-	return path
+	return quote(path)
+}
+
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
+
+// quote is s as one word of a shell.
+func quote(s string) string {
+	if plain.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -20,7 +20,7 @@ import (
 
 func main() { os.Exit(run()) }
 
-// run is main with an exit status; tests call it too.
+// run is main with an exit status.
 func run() int {
 	a := &app{out: os.Stdout}
 	cmd, err := a.command().ExecuteContextC(context.Background())

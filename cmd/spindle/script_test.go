@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -19,8 +21,26 @@ import (
 	"spindle/isostore"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"spindle": func() { os.Exit(run()) }})
+// program is the directory of the program that scripts run: built as users do,
+// since a start of one with the race detector takes half a second.
+var program string
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "spindle-bin")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		program = dir
+		build := exec.Command("go", "build", "-o", filepath.Join(dir, "spindle"), ".")
+		build.Stderr = os.Stderr
+		err = build.Run()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "building spindle:", err)
+		return 1
+	}
+	return m.Run()
 }
 
 // TestScripts runs the scripts of testdata. Each has paths of its own in the
@@ -30,7 +50,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await": await, "portal": portal, "hold": hold, "release": release, "freeaddr": freeAddr, "need": need, "signal": sendSignal,
+			"await": await, "portal": portal, "hold": hold, "release": release, "leave": leave, "freeaddr": freeAddr, "need": need, "signal": sendSignal,
 		},
 	})
 }
@@ -62,6 +82,7 @@ func setup(env *testscript.Env) error {
 			return err
 		}
 	}
+	env.Setenv("PATH", program+string(os.PathListSeparator)+env.Getenv("PATH"))
 	env.Setenv("SPINDLE_STATE", filepath.Join(env.WorkDir, "state"))
 	env.Setenv("SPINDLE_SOCKET", filepath.Join(dir, "s"))
 	env.Setenv("SPINDLE_LIBRARY", images)
@@ -102,7 +123,7 @@ func portal(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("TARGET", s.Drives[0].Target)
 }
 
-// hold logs in and prevents removal, release allows it again and leaves.
+// hold logs in and prevents removal; release allows it again; leave hangs up.
 func hold(ts *testscript.TestScript, _ bool, _ []string) {
 	portal(ts, false, nil)
 	c, err := initiator.Dial(ts.Getenv("PORTAL"))
@@ -117,6 +138,8 @@ func hold(ts *testscript.TestScript, _ bool, _ []string) {
 }
 
 func release(ts *testscript.TestScript, _ bool, _ []string) { prevent(ts, of(ts).held, 0) }
+
+func leave(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(of(ts).held.Close()) }
 
 func prevent(ts *testscript.TestScript, c *initiator.Conn, flag byte) {
 	res, err := c.Do([]byte{0x1E, 0, 0, 0, flag, 15: 0}, 0, nil, 0)
