@@ -93,7 +93,7 @@ func (c *Conn) sink() []byte {
 
 // drain takes one PDU and reports its data length and whether it ends a task.
 func (c *Conn) drain(sink []byte) (n int, done bool, err error) {
-	var h [48]byte
+	h := &c.head
 	if _, err := io.ReadFull(c.r, h[:]); err != nil {
 		return 0, false, err
 	}

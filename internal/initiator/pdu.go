@@ -90,7 +90,8 @@ type Conn struct {
 	TSIH      uint16 // after the login
 
 	r       *bufio.Reader
-	in, out []byte // of a Load
+	in, out []byte   // of a Load
+	head    [48]byte // of the PDU that a Load reads
 }
 
 // Dial connects to addr.

@@ -3,8 +3,6 @@ package iscsi
 import (
 	"context"
 	"sync"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // Sizes of the memory that answers are made in, in bytes.
@@ -20,12 +18,12 @@ var classes = [...]int{4 << 10, 16 << 10, 64 << 10, chunkSize}
 // A budget bounds the memory of all answers. Waiting is first come, first
 // served, and ends with the task.
 type budget struct {
-	total *semaphore.Weighted
+	total quota
 	pools [len(classes)]sync.Pool
 }
 
-func newBudget(bytes int64) *budget {
-	return &budget{total: semaphore.NewWeighted(max(bytes, connBudget))}
+func newBudget(bytes int) *budget {
+	return &budget{total: quota{free: max(bytes, connBudget)}}
 }
 
 // A chunk is memory on loan.
@@ -45,14 +43,14 @@ func classOf(n int) int {
 
 // lend returns a chunk of at least n bytes, or a full one when n is more,
 // counted against the connection and the whole.
-func (b *budget) lend(ctx context.Context, conn *semaphore.Weighted, n int) (*chunk, error) {
+func (b *budget) lend(ctx context.Context, conn *quota, w *waiter, n int) (*chunk, error) {
 	class := classOf(n)
-	size := int64(classes[class])
-	if err := conn.Acquire(ctx, size); err != nil {
+	size := classes[class]
+	if err := conn.acquire(ctx, w, size); err != nil {
 		return nil, err
 	}
-	if err := b.total.Acquire(ctx, size); err != nil {
-		conn.Release(size)
+	if err := b.total.acquire(ctx, w, size); err != nil {
+		conn.release(size)
 		return nil, err
 	}
 	return b.take(class), nil
@@ -62,7 +60,7 @@ func (b *budget) lend(ctx context.Context, conn *semaphore.Weighted, n int) (*ch
 // whole counts, so that it cannot starve the connection's own answers.
 func (b *budget) try(n int) *chunk {
 	class := classOf(n)
-	if !b.total.TryAcquire(int64(classes[class])) {
+	if !b.total.tryAcquire(classes[class]) {
 		return nil
 	}
 	return b.take(class)
@@ -76,11 +74,10 @@ func (b *budget) take(class int) *chunk {
 }
 
 // giveBack ends the loan; conn is nil for a chunk of try.
-func (b *budget) giveBack(conn *semaphore.Weighted, c *chunk) {
-	size := int64(classes[c.class])
+func (b *budget) giveBack(conn *quota, c *chunk) {
 	b.pools[c.class].Put(c)
-	b.total.Release(size)
+	b.total.release(classes[c.class])
 	if conn != nil {
-		conn.Release(size)
+		conn.release(classes[c.class])
 	}
 }

@@ -26,6 +26,7 @@ type task struct {
 	sent   int64 // what was sent or is held
 	dataSN uint32
 	lent   *chunk
+	turn   waiter // for memory
 	held   []byte // the last bytes, which leave with the status
 	small  [smallReply]byte
 
@@ -134,7 +135,7 @@ func (t *task) free() {
 
 func (t *task) dropChunk() {
 	if t.lent != nil {
-		t.c.srv.memory.giveBack(t.c.memory, t.lent)
+		t.c.srv.memory.giveBack(&t.c.memory, t.lent)
 		t.lent = nil
 	}
 	t.held = nil

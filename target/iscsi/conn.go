@@ -11,8 +11,6 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // A conn is one TCP connection. Its goroutine reads every PDU and answers what
@@ -26,7 +24,7 @@ type conn struct {
 	p    params
 	cid  uint16
 
-	memory *semaphore.Weighted // what answers of this connection may borrow
+	memory quota // what answers of this connection may borrow
 	text   textExchange
 	ready  atomic.Bool // in the full feature phase
 	tags   atomic.Uint32
@@ -42,7 +40,7 @@ var errLogout = errors.New("logout")
 const readBuffer = 4 << 10
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{srv: s, nc: nc, p: defaultParams(), memory: semaphore.NewWeighted(connBudget)}
+	c := &conn{srv: s, nc: nc, p: defaultParams(), memory: quota{free: connBudget}}
 	c.log = s.opts.Log.With("initiator", nc.RemoteAddr().String())
 	c.in = wire{r: bufio.NewReaderSize(nc, readBuffer), limit: loginDataLimit}
 	c.out.conn = c

@@ -29,7 +29,7 @@ func (d *dataIn) Buffer() ([]byte, error) {
 	}
 	n := int(min((left+blockSize-1)/blockSize*blockSize, chunkSize))
 	var err error
-	if d.lent, err = d.c.srv.memory.lend(&d.Task, d.c.memory, n); err != nil {
+	if d.lent, err = d.c.srv.memory.lend(&d.Task, &d.c.memory, &d.turn, n); err != nil {
 		return nil, err
 	}
 	return d.lent.mem[:n], nil

@@ -160,7 +160,7 @@ func (r *receiver) drop(c *conn) {
 		return
 	}
 	if r.solicits {
-		c.srv.memory.giveBack(c.memory, r.buf)
+		c.srv.memory.giveBack(&c.memory, r.buf)
 	} else {
 		c.srv.memory.giveBack(nil, r.buf)
 	}
@@ -216,7 +216,7 @@ func (t *task) solicit() error {
 	r := &t.recv
 	r.drop(t.c)
 	n := int(min(r.length-r.got, int64(t.c.p.maxBurst), ourMaxRecv))
-	buf, err := t.c.srv.memory.lend(&t.Task, t.c.memory, n)
+	buf, err := t.c.srv.memory.lend(&t.Task, &t.c.memory, &t.turn, n)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ type Options struct {
 	Log            *slog.Logger  // discards when nil
 	LoginTimeout   time.Duration // for a whole login; 15 s
 	PingInterval   time.Duration // quiet time before a NOP-In; 30 s
-	Memory         int64         // bytes that all answers may borrow; 64 MiB
+	Memory         int           // bytes that all answers may borrow; 64 MiB
 	MaxConnections int           // 4096
 }
 
