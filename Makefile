@@ -30,8 +30,11 @@ lint:
 	$(tool) staticcheck ./...
 	go fix -diff ./...
 
+# The code's own benchmarks, then the comparison with tgtd on one file: seven
+# pairs a shape, in turns; docs/performance.md says what was seen.
 bench:
-	go test -run '^$$' -bench . -benchmem ./...
+	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v internal/bench)
+	go test -run '^$$' -bench . -benchtime 1x -v -timeout 30m ./internal/bench
 
 # Long fuzzing, and tests that last as long as SPINDLE_SOAK lets them.
 soak:

@@ -22,5 +22,5 @@ require (
 	github.com/ulikunitz/xz v0.5.15 // indirect
 	go.uber.org/goleak v1.3.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
-	golang.org/x/tools v0.2.0 // indirect
+	golang.org/x/tools v0.26.0 // indirect
 )
