@@ -1,0 +1,165 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"spindle/internal/api/client"
+)
+
+// A fake is a service with one drive, cd0.
+type fake struct {
+	did     string
+	err     error
+	changed chan struct{}
+}
+
+func (f *fake) Tray(name string) (Tray, error) {
+	if name != "cd0" {
+		return nil, &client.Error{Status: http.StatusNotFound, Message: "no drive", Hint: "cd0"}
+	}
+	return f, nil
+}
+
+func (f *fake) Insert(_ context.Context, image string, force bool) error {
+	f.did = "insert " + image
+	if force {
+		f.did += " by force"
+	}
+	return f.err
+}
+
+func (f *fake) Eject(_ context.Context, force bool) error {
+	f.did = "eject"
+	if force {
+		f.did += " by force"
+	}
+	return f.err
+}
+
+func (f *fake) Holders() []client.Holder { return nil }
+
+func (f *fake) Status(context.Context) (client.Drive, error) { return client.Drive{Name: "cd0"}, nil }
+
+// A fakeService is fake with the status of a service.
+type fakeService struct{ *fake }
+
+func (s fakeService) Status(context.Context) (client.Status, error) {
+	return client.Status{Version: "test"}, nil
+}
+
+func (s fakeService) Images(context.Context) ([]client.Image, error) {
+	return []client.Image{{Name: "a.iso"}}, nil
+}
+
+func (s fakeService) Inspect(_ context.Context, name string) (client.Info, error) {
+	return client.Info{Name: name}, nil
+}
+func (s fakeService) Health(context.Context) error { return nil }
+func (s fakeService) Changes() <-chan struct{}     { return s.changed }
+
+func TestRequests(t *testing.T) {
+	held := &client.Error{
+		Status: http.StatusConflict, Message: "held", Hint: "wait",
+		Holders: []client.Holder{{Initiator: "iqn.h", Since: time.Unix(0, 0).UTC()}},
+	}
+	const insert, eject = "POST /v1/drives/cd0/insert", "POST /v1/drives/cd0/eject"
+	for _, tt := range []struct {
+		request, body string
+		err           error
+		status        int
+		answer, did   string
+	}{
+		{"GET /v1/status", "", nil, 200, `"version":"test"`, ""},
+		{"GET /v1/images", "", nil, 200, `"name":"a.iso"`, ""},
+		{"GET /v1/images/inspect?name=x%2Fy.iso", "", nil, 200, `"name":"x/y.iso"`, ""},
+		{"GET /v1/health", "", nil, 200, `{}`, ""},
+		{insert, `{"image":"a.iso"}`, nil, 200, `"name":"cd0"`, "insert a.iso"},
+		{insert, `{"image":"a.iso","force":true}`, nil, 200, `"name":"cd0"`, "insert a.iso by force"},
+		{eject, ``, nil, 200, `"name":"cd0"`, "eject"},
+		{eject, `{"force":true}`, nil, 200, `"name":"cd0"`, "eject by force"},
+		{eject, `{}`, held, 409, `{"error":"held","hint":"wait","holders":[{"initiator":"iqn.h","since":"1970-01-01T00:00:00Z"}]}`, "eject"},
+		{eject, `{}`, errors.New("broken (hint: mend it)"), 500, `{"error":"broken","hint":"mend it"}`, "eject"},
+		{insert, `{"image":"a.iso","now":1}`, nil, 400, `unknown field \"now\"`, ""},
+		{insert, `{"image":1}`, nil, 400, `request: `, ""},
+		{insert, `{"image":"a"}{"image":"b"}`, nil, 400, `more than one`, ""},
+		{insert, `{"image":"` + strings.Repeat("a", maxBody) + `"}`, nil, 400, `too large`, ""},
+		{"POST /v1/drives/cd1/eject", `{}`, nil, 404, `"no drive","hint":"cd0"`, ""},
+		{"GET /v1/drives/cd0/eject", "", nil, 404, `is not of this API`, ""},
+		{"GET /v2/status", "", nil, 404, `GET /v2/status is not of this API`, ""},
+	} {
+		f := &fake{err: tt.err}
+		method, path, _ := strings.Cut(tt.request, " ")
+		w := httptest.NewRecorder()
+		New(fakeService{f}, slog.New(slog.DiscardHandler)).ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(tt.body)))
+		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.answer) || f.did != tt.did {
+			t.Errorf("%s %.40s: %d %s, did %q; want %d %s, %q", tt.request, tt.body, w.Code, w.Body, f.did, tt.status, tt.answer, tt.did)
+		}
+		if !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%s: answer is not JSON: %s", tt.request, w.Body)
+		}
+	}
+}
+
+func TestEvents(t *testing.T) {
+	f := &fake{changed: make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		req := httptest.NewRequest("GET", "/v1/events", nil).WithContext(ctx)
+		New(fakeService{f}, slog.New(slog.DiscardHandler)).ServeHTTP(&pipeWriter{w, http.Header{}}, req)
+	}()
+	want := "event: status\ndata: {\"version\":\"test\""
+	for range 2 {
+		b := make([]byte, 4096)
+		n, err := r.Read(b)
+		if err != nil || !bytes.HasPrefix(b[:n], []byte(want)) {
+			t.Fatalf("event %q, %v; want %q", b[:n], err, want)
+		}
+		f.changed <- struct{}{} // one change
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	cancel()
+	<-done
+}
+
+type pipeWriter struct {
+	*io.PipeWriter
+	header http.Header
+}
+
+func (w *pipeWriter) Header() http.Header { return w.header }
+func (w *pipeWriter) WriteHeader(int)     {}
+func (w *pipeWriter) Flush()              {}
+
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{``, `{}`, `{"image":"a.iso","force":true}`, `{"image":"a.iso"} {}`, `[]`, `{"x":0}`, "\xff", `{"image":{"image":""}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var in client.InsertRequest
+		if err := decode(bytes.NewReader(body), &in); err != nil {
+			return
+		}
+		// What was taken says all that the body said.
+		b, err := json.Marshal(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var again client.InsertRequest
+		if err := decode(bytes.NewReader(b), &again); err != nil || again != in {
+			t.Errorf("%q: %+v, again %+v, %v", body, in, again, err)
+		}
+	})
+}
