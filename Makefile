@@ -38,5 +38,5 @@ bench:
 
 # Long fuzzing, and tests that last as long as SPINDLE_SOAK lets them.
 soak:
-	SPINDLE_SOAK=1 go test -race -run Soak -count=1 -timeout 4h ./...
+	SPINDLE_SOAK=1 go test -race -run 'Soak|Storm' -count=1 -timeout 4h ./...
 	hack/fuzz $(soak)

@@ -80,7 +80,7 @@ func (u *Unit) join(n *scsi.Nexus) {
 }
 
 // leave ends a nexus: its tasks first, then what the logical unit held for it.
-// When storage holds a task the rest follows once it returns.
+// A task that storage holds for longer than AbortWait is not waited for.
 func (u *Unit) leave(n *scsi.Nexus) {
 	mine := func(t *Task) bool { return t.Nexus == n }
 	if _, err := u.abort(mine); err != nil {

@@ -222,6 +222,10 @@ func (s *Server) begin(n *session) error {
 			s.mu.Unlock()
 			return loginUnavailable
 		}
+		if n.target != nil && s.targets[n.target.Name] != n.target {
+			s.mu.Unlock()
+			return loginNotFound // removed since the login began
+		}
 		old := s.sessions[n.key()]
 		if old == nil {
 			err := s.register(n)
