@@ -49,6 +49,18 @@ func (m *manager) await(prefix string) []string {
 	return nil
 }
 
+// awaitAll takes messages until each of these lines came, in any order.
+func (m *manager) awaitAll(want ...string) {
+	m.t.Helper()
+	for end := time.Now().Add(limit); len(want) > 0; {
+		lines := m.next(time.Until(end))
+		if lines == nil {
+			m.t.Fatalf("no %q from the daemon", want)
+		}
+		want = slices.DeleteFunc(want, func(w string) bool { return slices.Contains(lines, w) })
+	}
+}
+
 func TestNotify(t *testing.T) {
 	r := newRig(t)
 	m := newManager(r)
@@ -66,8 +78,7 @@ func TestNotify(t *testing.T) {
 	m.await("READY=1")
 	r.write("nonsense")
 	m.await("RELOADING=1")
-	m.await("READY=1") // a bad file does not end the service
-	m.await("STATUS=2 drives, 0 sessions, 1 alarm")
+	m.awaitAll("READY=1", "STATUS=2 drives, 0 sessions, 1 alarm") // a bad file does not end the service
 	r.end()
 	m.await("STOPPING=1")
 }
