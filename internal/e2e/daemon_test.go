@@ -80,7 +80,7 @@ func (d *daemon) start() {
 	defer ready.Close()
 	args := append([]string{"serve", "--listen", d.listen, "--state", filepath.Join(d.dir, "state"), "--socket", d.socket()}, d.args...)
 	d.cmd = exec.Command(program(d.t), args...)
-	d.cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+notify)
+	d.cmd.Env = append(environ(), "NOTIFY_SOCKET="+notify)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := d.cmd.Start(); err != nil {
@@ -101,6 +101,9 @@ func (d *daemon) start() {
 	}
 	d.portal, d.listen = portals[0], portals[0] // a restart takes the same port
 }
+
+// environ lets a process that looks for races end without a rest of a second.
+func environ() []string { return append(os.Environ(), "GORACE=atexit_sleep_ms=0") }
 
 // awaitReady reads sd_notify messages until one says READY=1.
 func awaitReady(c *net.UnixConn) error {
@@ -150,6 +153,7 @@ func (d *daemon) run(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program(d.t), append(args, "--socket", d.socket())...)
+	cmd.Env = environ()
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

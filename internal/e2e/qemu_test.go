@@ -11,6 +11,7 @@ import (
 // TestPassThrough lets QEMU pass the commands of a guest's kernel through to us.
 func TestPassThrough(t *testing.T) {
 	lab.Need(t, "kernel", "xorriso")
+	t.Parallel()
 	iso := lab.ISO(t, lab.Image{Size: 3 << 20, Seed: 4})
 	d := serve(t, iso)
 	for _, device := range []string{"scsi-generic", "scsi-block"} {
@@ -48,6 +49,7 @@ func sameAs(t testing.TB, path string) lab.Hook {
 // TestFirmware boots a disc that checks its own files.
 func TestFirmware(t *testing.T) {
 	lab.Need(t, "ovmf", "grub-mkrescue")
+	t.Parallel()
 	d := serve(t, lab.GrubISO(t))
 	for _, tt := range []struct {
 		name string
