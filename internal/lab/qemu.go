@@ -38,13 +38,11 @@ type machine struct {
 // start starts QEMU with its first serial port on the console file. The process dies
 // with ctx, and with this process: a test that is killed leaves no guest behind.
 func start(ctx context.Context, console *os.File, args ...string) (*machine, error) {
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	ours, theirs, err := socketpair()
 	if err != nil {
 		return nil, err
 	}
-	theirs := os.NewFile(uintptr(fds[1]), "qemu")
 	defer theirs.Close()
-	ours := os.NewFile(uintptr(fds[0]), "guest")
 	args = append([]string{
 		"-nodefaults", "-no-user-config", "-nographic", "-no-reboot", "-device", exitDevice,
 		"-serial", "stdio", "-chardev", "socket,id=host,fd=3", "-serial", "chardev:host",
@@ -52,12 +50,25 @@ func start(ctx context.Context, console *os.File, args ...string) (*machine, err
 	cmd := ToolCmd(ctx, "qemu-system-x86_64", args...)
 	cmd.Stdout, cmd.Stderr = console, console
 	cmd.ExtraFiles = []*os.File{theirs} // descriptor 3
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = dieWithParent()
 	if err := cmd.Start(); err != nil {
 		ours.Close()
 		return nil, err
 	}
 	return &machine{cmd, ours}, nil
+}
+
+// socketpair returns two connected sockets that no other process inherits.
+func socketpair() (ours, theirs *os.File, err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	syscall.CloseOnExec(fds[0])
+	syscall.CloseOnExec(fds[1])
+	return os.NewFile(uintptr(fds[0]), "guest"), os.NewFile(uintptr(fds[1]), "qemu"), nil
 }
 
 // wait waits for the process and returns the status that the guest handed back.

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -51,7 +50,7 @@ func Tgtd(t testing.TB, file string) *Peer {
 	cmd := ToolCmd(context.WithoutCancel(t.Context()), "tgtd", "-f", "--iscsi", "portal="+addr)
 	cmd.Env = append(cmd.Environ(), env)
 	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = dieWithParent()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

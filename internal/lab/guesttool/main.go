@@ -1,3 +1,5 @@
+//go:build linux
+
 // Guesttool does what busybox cannot in a guest of package lab:
 //
 //	guesttool uevents                       print kernel uevents, one a line, until killed
