@@ -72,16 +72,14 @@ func (s *serve) load() (*config.Config, error) {
 	paths := daemon.DefaultPaths()
 	setUnset(&c.Daemon.State, system.Daemon.State, paths.State)
 	setUnset(&c.Daemon.Socket, system.Daemon.Socket, paths.Socket)
-	loaded := slices.Clone(c.Library.Dirs)
 	if slices.Equal(c.Library.Dirs, system.Library.Dirs) {
 		c.Library.Dirs = []string{paths.Library}
 	}
 	if err := s.override(c); err != nil {
 		return nil, err
 	}
-	if !slices.Equal(loaded, c.Library.Dirs) { // the daemon looks at those in force
-		c.Warnings = slices.DeleteFunc(c.Warnings, func(w string) bool { return strings.HasPrefix(w, "image directory ") })
-	}
+	// The daemon looks at those directories that are in force itself.
+	c.Warnings = slices.DeleteFunc(c.Warnings, func(w string) bool { return strings.HasPrefix(w, "image directory") })
 	return c, c.Validate()
 }
 
@@ -172,7 +170,7 @@ func (s *serve) run(parent context.Context) error {
 			}
 		}
 	}()
-	if s.config == "" && !first.Daemon.LogJSON {
+	if s.config == "" && !first.Daemon.LogJSON && !s.app.json {
 		go s.guide(ctx, d, first)
 	}
 	return d.Run(ctx)

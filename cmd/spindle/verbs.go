@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +47,11 @@ func (a *app) insertCommand() *cobra.Command {
 		Use: "insert DRIVE IMAGE", Short: "Put an image into a drive, in place of what is there", Args: cobra.ExactArgs(2),
 		ValidArgsFunction: a.complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := a.client().Insert(cmd.Context(), args[0], client.InsertRequest{Image: args[1], Force: force})
+			image, err := imageName(args[1])
+			if err != nil {
+				return err
+			}
+			d, err := a.client().Insert(cmd.Context(), args[0], client.InsertRequest{Image: image, Force: force})
 			if err != nil {
 				return err
 			}
@@ -54,6 +60,15 @@ func (a *app) insertCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&force, "force", false, forceHelp)
 	return cmd
+}
+
+// imageName is what an argument names: a path that begins as one is taken from
+// the working directory, which the daemon does not share.
+func imageName(arg string) (string, error) {
+	if strings.HasPrefix(arg, "./") || strings.HasPrefix(arg, "../") {
+		return filepath.Abs(arg)
+	}
+	return arg, nil
 }
 
 func (a *app) ejectCommand() *cobra.Command {

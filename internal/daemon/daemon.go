@@ -112,6 +112,7 @@ func (d *Daemon) prepare(ctx context.Context) error {
 		return err
 	}
 	d.library.Store(lib)
+	d.checkLibrary(lib)
 	if err := d.listen(); err != nil {
 		return err
 	}
@@ -126,6 +127,17 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	d.startWatch(d.cfg.Path, d.started)
 	d.fill(ctx)
 	return nil
+}
+
+// checkLibrary says which image directories cannot be read.
+func (d *Daemon) checkLibrary(lib *isostore.Library) {
+	err := errors.Join(lib.Check()...)
+	if err == nil {
+		d.clearAlarm("library")
+		return
+	}
+	d.log.Warn("library", "error", err)
+	d.alarm("library", err.Error())
 }
 
 // fill makes the drives with what should lie in them.
@@ -330,15 +342,30 @@ func (d *Daemon) Run(ctx context.Context) error {
 	stop()
 	d.server.Shutdown(grace)
 	d.api.stop(grace)
-	d.serving.Wait()
-	d.workers.Wait()
+	stuck := !within(d.o.StopTime, d.serving.Wait) || !within(d.o.StopTime, d.workers.Wait)
 	endLoop()
 	looping.Wait()
 	d.save() // the loop has ended: its state is this goroutine's
 	endSaving()
-	saving.Wait()
+	stuck = !within(d.o.StopTime, saving.Wait) || stuck
 	d.abandon()
+	if stuck {
+		return errors.New("storage does not answer: what waits for it is left behind")
+	}
 	return nil
+}
+
+// within reports whether wait returned in time. Storage may hang for ever, and
+// a service must end all the same.
+func within(limit time.Duration, wait func()) bool {
+	done := make(chan struct{})
+	go func() { defer close(done); wait() }()
+	select {
+	case <-done:
+		return true
+	case <-time.After(limit):
+		return false
+	}
 }
 
 // Reload makes the daemon read its configuration again.

@@ -104,9 +104,14 @@ func (d *Daemon) configured(dr *drive, o opened, force bool) {
 	dr.state.Configured = dr.cfg.Disc
 	act := dr.begin()
 	var err error
-	if dr.cfg.Disc == "" {
+	switch {
+	case dr.holds(o):
+		// Hosts that read it need not see it go and come back.
+		o.disc.Close()
+		d.applied(dr, act, o.name)
+	case dr.cfg.Disc == "":
 		err = d.takeOut(dr, act, force)
-	} else {
+	default:
 		err = d.place(dr, act, o, force)
 	}
 	if err == nil {
@@ -120,6 +125,12 @@ func (d *Daemon) configured(dr *drive, o opened, force bool) {
 		d.log.Error("changed disc", "drive", dr.cfg.Name, "error", err)
 	}
 	d.save()
+}
+
+// holds reports whether an opened image is the disc in the drive already.
+func (dr *drive) holds(o opened) bool {
+	s := dr.emu.Status()
+	return o.disc != nil && s.State == "ready" && s.MediumID == o.id && s.Next == ""
 }
 
 // tryPending acts on a change that waits, when nobody holds the tray any more.
@@ -179,7 +190,7 @@ func (d *Daemon) onEvent(dr *drive, e mmcemu.Event) {
 		d.save()
 	case mmcemu.EventAlarm:
 		d.log.Error("medium", "drive", dr.cfg.Name, "image", e.Medium, "error", e.Err)
-		d.alarm(dr.cfg.Name, e.Err.Error())
+		d.alarm(dr.cfg.Name, fmt.Sprintf("%s cannot be read: %v", e.Medium, e.Err))
 	}
 	d.settle(dr)
 	d.tryPending(dr)

@@ -154,6 +154,33 @@ func TestPendingOutlivesRestart(t *testing.T) {
 	r.wants("ready b.iso")
 }
 
+// A file that asks for what is in the drive moves no tray, and ends what waits.
+func TestFileAsksForWhatIsThere(t *testing.T) {
+	r := newRig(t)
+	r.start(cd0HasA)
+	h := r.newHost()
+	h.prevent()
+	for _, file := range []string{cd0HasB, cd0HasA} {
+		r.write(file)
+		r.must(r.d.reload(t.Context()))
+		if waits := r.status().Drives[0].Pending != nil; waits != (file == cd0HasB) {
+			t.Errorf("pending is %v after\n%s", waits, file)
+		}
+	}
+	h.allow()
+	r.must(r.insert("b.iso", false))
+	h.must("00 00 00 00 00 00") // takes 28/00
+	r.write(cd0HasB + "# and\n")
+	r.must(r.d.reload(t.Context()))
+	if h.nexus.Pending() {
+		t.Error("the host was told of a change that is none")
+	}
+	r.wants("ready b.iso")
+	h.leave()
+	r.restart(cd0HasB)
+	r.wants("ready b.iso")
+}
+
 func TestVerbTakesPlaceOfPending(t *testing.T) {
 	r := newRig(t)
 	r.start(cd0HasA)

@@ -128,6 +128,7 @@ func (d *Daemon) openListeners(c *change) error {
 // apply puts a change in force. It runs on the loop.
 func (d *Daemon) apply(c *change) {
 	d.clearAlarm("config")
+	d.checkLibrary(c.library)
 	for _, w := range c.cfg.Warnings {
 		d.log.Warn(w)
 	}

@@ -144,6 +144,36 @@ func TestMissingImageAtStart(t *testing.T) {
 	}
 }
 
+func TestMissingLibrary(t *testing.T) {
+	r := newRig(t)
+	r.start(cd0)
+	r.must(os.Rename(r.path("images"), r.path("elsewhere")))
+	r.must(r.d.reload(t.Context()))
+	s := r.status()
+	if text := alarmAbout(&s, "library"); !strings.Contains(text, r.path("images")) {
+		t.Errorf("alarm %q; want the directory", text)
+	}
+	r.must(os.Rename(r.path("elsewhere"), r.path("images")))
+	r.must(r.d.reload(t.Context()))
+	if s := r.status(); len(s.Alarms) != 0 {
+		t.Errorf("alarms %v", s.Alarms)
+	}
+}
+
+func TestSocketMode(t *testing.T) {
+	r := newRig(t)
+	r.start(cd0)
+	fi, err := os.Stat(r.path("s"))
+	r.must(err)
+	if fi.Mode().Perm() != 0o660 {
+		t.Errorf("mode %v, want 0660", fi.Mode())
+	}
+	r.end()
+	if _, err := os.Stat(r.path("s")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("after the stop: %v, want no socket", err)
+	}
+}
+
 func TestStartErrors(t *testing.T) {
 	r := newRig(t)
 	r.start(cd0HasA)
