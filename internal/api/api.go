@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"spindle/internal/api/client"
 )
@@ -184,6 +185,7 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	flush := http.NewResponseController(w)
+	_ = flush.SetReadDeadline(time.Time{}) // the server's is for requests, not for those who listen
 	for {
 		changed := h.s.Changes()
 		s, err := h.s.Status(r.Context())

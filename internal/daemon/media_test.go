@@ -154,6 +154,38 @@ func TestPendingOutlivesRestart(t *testing.T) {
 	r.wants("ready b.iso")
 }
 
+// A host that answers the request by an eject gets the next disc too.
+func TestPendingActsOnHostEject(t *testing.T) {
+	r := newRig(t)
+	r.start(cd0HasA)
+	h := r.newHost()
+	h.prevent()
+	r.write(cd0HasB)
+	r.must(r.d.reload(t.Context()))
+	h.allow()
+	h.eject()
+	r.awaitDisc("ready b.iso")
+	h.leave()
+}
+
+// A host that hangs up holds nothing any more.
+func TestPendingActsOnNexusLoss(t *testing.T) {
+	r := newRig(t)
+	r.start(cd0HasA)
+	c := r.login("cd0")
+	ready(c) // 29/00
+	if res, err := c.Do([]byte{0x1E, 4: 1, 15: 0}, 0, nil, 0); err != nil || res.Status != 0 {
+		t.Fatalf("PREVENT ALLOW MEDIUM REMOVAL: %+v, %v", res, err)
+	}
+	r.write(cd0HasB)
+	s := r.await("pending", func(s *client.Status) bool { return s.Drives[0].Pending != nil })
+	if d := s.Drives[0]; len(d.Holders) != 1 || len(d.Hosts) != 1 || d.Hosts[0].Address == "" || len(s.Sessions) != 1 {
+		t.Errorf("status %+v; want a holder and where it is", s)
+	}
+	c.Close()
+	r.awaitDisc("ready b.iso")
+}
+
 // A file that asks for what is in the drive moves no tray, and ends what waits.
 func TestFileAsksForWhatIsThere(t *testing.T) {
 	r := newRig(t)
