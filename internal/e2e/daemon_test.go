@@ -55,8 +55,11 @@ func serveOn(t testing.TB, listen string, args ...string) *daemon {
 		d.stop()
 		log.Close()
 		os.RemoveAll(dir)
+		text, _ := os.ReadFile(log.Name())
+		if bytes.Contains(text, []byte("level=ERROR")) {
+			t.Error("the daemon logged an error")
+		}
 		if t.Failed() {
-			text, _ := os.ReadFile(log.Name())
 			lines := bytes.SplitAfter(text, []byte("\n"))
 			t.Logf("end of the daemon's log (%s):\n%s", log.Name(), bytes.Join(lines[max(0, len(lines)-40):], nil))
 		}

@@ -49,7 +49,7 @@ func (r *rig) configure(disc string) error {
 }
 
 // prelude has functions for scripts. changes is how often the kernel told of a
-// changed medium, and changed waits until it was more often than that.
+// changed medium, once it has told all; changed waits until it was more often.
 const prelude = `
 fail() {
 	echo "FAILED: $*"
@@ -59,9 +59,14 @@ fail() {
 login() {
 	iscsistart -i ` + guestName + ` -g 1 -a 10.0.2.2 $(host login) || fail login
 	waitfor test -b /dev/sr0 || fail no drive
-	echo 500 >/sys/block/sr0/events_poll_msecs
+	echo 200 >/sys/block/sr0/events_poll_msecs
 }
-changes() { grep -c DISK_MEDIA_CHANGE=1 /tmp/uevents; }
+events() { grep -c DISK_MEDIA_CHANGE=1 /tmp/uevents; }
+quiet() { [ $(events) = $(sleep 1; events) ]; }
+changes() {
+	until quiet; do :; done
+	events
+}
 changed() { waitfor sh -c "[ \$(grep -c DISK_MEDIA_CHANGE=1 /tmp/uevents) -gt $1 ]"; }
 files() { # TYPE: mounts the disc and checks its files
 	mount -t $1 -o ro /dev/sr0 /mnt && (cd /mnt && sha256sum -c SUMS) && umount /mnt
