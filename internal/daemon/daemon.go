@@ -68,6 +68,8 @@ type Daemon struct {
 	alarms    map[string]client.Alarm
 	listeners map[string]*listener // by configured address
 	touched   bool
+	dirty     bool // the state is to be saved
+	stopping  bool
 	told      string    // summary that systemd has
 	saved     time.Time // when the state was last handed to the saver
 	unsaved   bool      // the last attempt failed
@@ -160,7 +162,7 @@ func (d *Daemon) fill(ctx context.Context) {
 		d.load(ctx, dr)
 	}
 	d.setTargets()
-	d.save()
+	d.flush()
 }
 
 // load inserts the disc that the state has for a new drive. When there is no
@@ -225,25 +227,37 @@ func (d *Daemon) setTargets() {
 	d.server.SetTargets(list...)
 }
 
-// work runs f beside the loop.
-func (d *Daemon) work(f func()) { d.workers.Go(f) }
+// work runs f beside the loop, unless the daemon stops.
+func (d *Daemon) work(f func()) {
+	if !d.stopping {
+		d.workers.Go(f)
+	}
+}
 
 // touch makes the end of this turn tell that the status changed.
 func (d *Daemon) touch() { d.touched = true }
 
-// save hands the state to the saver and returns its version.
+// save has the state saved at the end of this turn, once for all that changed
+// in it, and returns the version that it will be.
 func (d *Daemon) save() int {
+	d.dirty = true
+	d.touch()
+	return d.saver.latest() + 1
+}
+
+// flush hands the state to the saver.
+func (d *Daemon) flush() {
+	d.dirty = false
 	for _, dr := range d.drives {
 		dr.state.UnitPorts, dr.state.DrivePorts = dr.unit.Ports(), dr.emu.Ports()
 	}
 	d.saved = time.Now()
-	d.touch()
 	b, err := json.MarshalIndent(d.state, "", "\t")
-	if err != nil {
-		d.alarm("state", err.Error())
-		return 0
+	if err != nil { // cannot be: strings, numbers and times
+		d.log.Error("state", "error", err)
+		return
 	}
-	return d.saver.save(append(b, '\n'))
+	d.saver.save(append(b, '\n'))
 }
 
 // onSaved is told how saving went, on the saver's goroutine.
@@ -271,6 +285,9 @@ func (d *Daemon) turned() {
 	since := time.Since(d.saved)
 	if d.unsaved && since > retrySave || since > portsSave && len(d.server.Sessions()) > 0 {
 		d.save()
+	}
+	if d.dirty {
+		d.flush()
 	}
 	// A session ends a little after its drive is told: so look each time.
 	if s := d.summary(); s != d.told {
@@ -337,23 +354,27 @@ func (d *Daemon) Run(ctx context.Context) error {
 	<-ctx.Done()
 	d.log.Info("stopping", "reason", context.Cause(ctx))
 	d.systemd.stopping()
+	d.loop.post(func() { d.stopping = true })
 	grace, cancel := context.WithTimeout(serve, d.o.StopTime)
 	defer cancel()
 	stop()
 	d.server.Shutdown(grace)
 	d.api.stop(grace)
-	stuck := !within(d.o.StopTime, d.serving.Wait) || !within(d.o.StopTime, d.workers.Wait)
+	stuck := !within(hung, d.serving.Wait) || !within(hung, d.workers.Wait)
 	endLoop()
 	looping.Wait()
-	d.save() // the loop has ended: its state is this goroutine's
+	d.flush() // the loop has ended: its state is this goroutine's
 	endSaving()
-	stuck = !within(d.o.StopTime, saving.Wait) || stuck
+	stuck = !within(hung, saving.Wait) || stuck
 	d.abandon()
 	if stuck {
 		return errors.New("storage does not answer: what waits for it is left behind")
 	}
 	return nil
 }
+
+// hung is how long a stop waits for storage.
+const hung = 5 * time.Second
 
 // within reports whether wait returned in time. Storage may hang for ever, and
 // a service must end all the same.

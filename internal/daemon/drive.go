@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"spindle/config"
@@ -24,6 +26,7 @@ type drive struct {
 	target *target.Target
 	serial string
 	state  *driveState
+	inbox  inbox
 
 	begun   uint64    // number of the last act that began
 	applied uint64    // number of the act that the tray shows
@@ -45,6 +48,31 @@ type waiter struct {
 	done chan error // buffered
 }
 
+// An inbox holds the last event of each kind until the loop takes them. So a
+// host that makes events faster than the loop follows makes no queue.
+type inbox struct {
+	mu     sync.Mutex
+	events []mmcemu.Event
+}
+
+// add reports whether the inbox was empty.
+func (b *inbox) add(e mmcemu.Event) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first := len(b.events) == 0
+	b.events = slices.DeleteFunc(b.events, func(have mmcemu.Event) bool { return have.Kind == e.Kind })
+	b.events = append(b.events, e)
+	return first
+}
+
+func (b *inbox) take() []mmcemu.Event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := b.events
+	b.events = nil
+	return list
+}
+
 // newDrive builds a drive with an empty tray.
 func (d *Daemon) newDrive(c config.Drive, st *driveState) *drive {
 	log := d.log.With("drive", c.Name)
@@ -58,7 +86,11 @@ func (d *Daemon) newDrive(c config.Drive, st *driveState) *drive {
 	dr.emu = mmcemu.New(mmcemu.Options{
 		Serial: serial, NAA: naa, SwapHold: hold, RemoveOnEject: c.Eject == config.Remove,
 		Log: log, Ports: st.DrivePorts,
-		OnEvent: func(e mmcemu.Event) { d.loop.post(func() { d.onEvent(dr, e) }) },
+		OnEvent: func(e mmcemu.Event) {
+			if dr.inbox.add(e) {
+				d.loop.post(func() { d.onEvents(dr) })
+			}
+		},
 	})
 	lu := watched{dr.emu, dr.emu, func() { d.loop.post(d.sessionsChanged) }}
 	dr.unit = target.NewUnit(c.Name, filter.Trace(lu, log), target.UnitOptions{

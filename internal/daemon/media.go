@@ -173,8 +173,17 @@ func (d *Daemon) endPending(dr *drive, p *pending, o opened, err error) {
 	}
 }
 
-// onEvent follows what happened in a drive. Events come late: what is so now
+// onEvents follows what happened in a drive. Events come late: what is so now
 // is what counts.
+func (d *Daemon) onEvents(dr *drive) {
+	for _, e := range dr.inbox.take() {
+		d.onEvent(dr, e)
+	}
+	d.settle(dr)
+	d.tryPending(dr)
+	d.touch()
+}
+
 func (d *Daemon) onEvent(dr *drive, e mmcemu.Event) {
 	s := dr.emu.Status()
 	switch e.Kind {
@@ -192,9 +201,6 @@ func (d *Daemon) onEvent(dr *drive, e mmcemu.Event) {
 		d.log.Error("medium", "drive", dr.cfg.Name, "image", e.Medium, "error", e.Err)
 		d.alarm(dr.cfg.Name, fmt.Sprintf("%s cannot be read: %v", e.Medium, e.Err))
 	}
-	d.settle(dr)
-	d.tryPending(dr)
-	d.touch()
 }
 
 // settle tells waiters whose change has ended.

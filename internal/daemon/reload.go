@@ -127,6 +127,10 @@ func (d *Daemon) openListeners(c *change) error {
 
 // apply puts a change in force. It runs on the loop.
 func (d *Daemon) apply(c *change) {
+	if d.stopping {
+		c.discard()
+		return
+	}
 	d.clearAlarm("config")
 	d.checkLibrary(c.library)
 	for _, w := range c.cfg.Warnings {

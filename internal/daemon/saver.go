@@ -27,8 +27,15 @@ func newSaver(dir string, result func(error)) *saver {
 	}
 }
 
-// save has data written and returns its version.
-func (s *saver) save(data []byte) int {
+// latest returns the version of what save last got.
+func (s *saver) latest() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.version
+}
+
+// save has data written, as the next version.
+func (s *saver) save(data []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next = data
@@ -37,7 +44,6 @@ func (s *saver) save(data []byte) int {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	return s.version
 }
 
 // wait returns when a version was written, or could not be, or ctx is done.
