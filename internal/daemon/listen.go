@@ -85,6 +85,11 @@ func (d *Daemon) listenOn(addr string) (*listener, error) {
 	return &listener{l, d.systemd.period()}, nil
 }
 
+// errTaken is an address in use.
+func errTaken(addr string, err error) error {
+	return fmt.Errorf("listen on %s: %w (hint: another program has that port; stop it, or choose another address with --listen)", addr, errors.Unwrap(err))
+}
+
 // serve accepts on l until it is closed. Sessions outlive their listener.
 func (d *Daemon) serve(l *listener) {
 	d.serving.Go(func() { _ = d.server.Serve(context.Background(), l) }) // ends with ErrStopped only

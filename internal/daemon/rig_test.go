@@ -248,3 +248,12 @@ func (h *host) ask(cdb string) []byte {
 	}
 	return b
 }
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
