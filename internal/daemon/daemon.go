@@ -123,7 +123,7 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	}
 	if d.state, err = loadState(d.cfg.Daemon.State); err != nil {
 		d.log.Error("state", "error", err)
-		d.alarm("state", err.Error())
+		d.alarm("state-file", err.Error()) // not "state", which the next save clears
 	}
 	d.startWatch(d.cfg.Path, d.started)
 	d.fill(ctx)

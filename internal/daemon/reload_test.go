@@ -238,6 +238,9 @@ func TestDamagedState(t *testing.T) {
 	if alarmAbout(&s, "identity") == "" || s.Drives[0].Serial == serial {
 		t.Errorf("alarms %v, serial %s; want an alarm and a new serial", s.Alarms, s.Drives[0].Serial)
 	}
+	if text := alarmAbout(&s, "state-file"); !strings.Contains(text, "state is lost") {
+		t.Errorf("alarm %q; want that the state is lost", text)
+	}
 	r.wants("ready a.iso")
 	if _, err := os.Stat(filepath.Join(r.path("state"), stateFile+".damaged")); errors.Is(err, os.ErrNotExist) {
 		t.Error("the damaged state is not kept")
