@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -95,9 +96,7 @@ func (r *rig) guest(t *testing.T, script string, hooks map[string]lab.Hook) *lab
 			return "", nil
 		},
 	}
-	for name, h := range hooks {
-		all[name] = h
-	}
+	maps.Copy(all, hooks)
 	g := &lab.Guest{
 		Modules:  lab.InitiatorModules,
 		Binaries: []string{"iscsistart", "guesttool"},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"spindle/internal/lab"
 )
@@ -55,7 +56,8 @@ node.conn[0].timeo.noop_out_timeout = 5
 				return sameAs(t, filepath.Join(dir, args[0]))(args[1:])
 			},
 		},
-		Script: comeBackScript(port),
+		Script:  comeBackScript(port),
+		Timeout: 4 * time.Minute,
 	}
 	if r := g.Run(t); r.Status != 0 {
 		t.Errorf("status %d; want 0", r.Status)
@@ -79,6 +81,13 @@ read_all() {
 	{ dd if=/dev/$1 bs=64k iflag=direct && touch /tmp/$1.good; } | sha256sum >/tmp/$1.sum
 	touch /tmp/$1.done
 }
+ended() {
+	for minute in 1 2 3; do
+		waitfor test -e /tmp/$1.done && return
+		waitfor test -e /tmp/$1.done && return
+	done
+	fail the read of $1 hangs
+}
 mkdir -p /run/lock/iscsi
 iscsid || fail iscsid
 login cd0 /dev/sr0 || fail login
@@ -89,8 +98,8 @@ begun sr0 && begun sr1 || fail begin
 host kill
 [ ! -e /tmp/sr0.done ] && [ ! -e /tmp/sr1.done ] || fail the reads ended too soon for this test
 host start
-waitfor test -e /tmp/sr0.done || fail the read hangs
-waitfor test -e /tmp/sr1.done || fail the read hangs
+ended sr0
+ended sr1
 [ -e /tmp/sr0.good ] || fail the read did not survive
 host same a.iso $(cat /tmp/sr0.sum)
 [ ! -e /tmp/sr1.good ] || fail the read survived a unit attention
