@@ -113,7 +113,7 @@ func (d *Daemon) prepare(ctx context.Context) error {
 		return err
 	}
 	d.library.Store(lib)
-	d.checkLibrary(lib)
+	d.noteLibrary(errors.Join(lib.Check()...))
 	if err := d.listen(); err != nil {
 		return err
 	}
@@ -130,9 +130,8 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	return nil
 }
 
-// checkLibrary says which image directories cannot be read.
-func (d *Daemon) checkLibrary(lib *isostore.Library) {
-	err := errors.Join(lib.Check()...)
+// noteLibrary says which image directories cannot be read, if any.
+func (d *Daemon) noteLibrary(err error) {
 	if err == nil {
 		d.clearAlarm("library")
 		return

@@ -35,6 +35,7 @@ type change struct {
 	cfg     *config.Config
 	diff    config.Changes
 	library *isostore.Library
+	missing error                // directories of it that cannot be read
 	discs   map[string]opened    // by drive: those that changed
 	listen  map[string]*listener // new ones, by address
 }
@@ -82,6 +83,7 @@ func (d *Daemon) prepareChange(c *change, last map[string]string) (err error) {
 	if c.library, err = isostore.Open(c.cfg.Library.Dirs); err != nil {
 		return c.cfg.At(err.Error(), "", "library", "dirs")
 	}
+	c.missing = errors.Join(c.library.Check()...)
 	before := d.library.Swap(c.library) // open looks there
 	var errs []error
 	for _, dr := range c.cfg.Drives {
@@ -132,7 +134,7 @@ func (d *Daemon) apply(c *change) {
 		return
 	}
 	d.clearAlarm("config")
-	d.checkLibrary(c.library)
+	d.noteLibrary(c.missing)
 	for _, w := range c.cfg.Warnings {
 		d.log.Warn(w)
 	}
