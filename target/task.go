@@ -42,8 +42,7 @@ type Task struct {
 	stuck      bool // aborted, and did not return in time
 	state      taskState
 	seq        uint64 // of the task set: tells a task from a later use of its memory
-	started    time.Time
-	prev, next *Task // in the task set, in order of arrival
+	prev, next *Task  // in the task set, in order of arrival
 	run        func()
 	done       chan struct{} // closed when the task is aborted
 }

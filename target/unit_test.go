@@ -156,7 +156,8 @@ func TestTaskSetOrder(t *testing.T) {
 func jobs(a ...any) (list []struct {
 	op   byte
 	attr target.Attribute
-}) {
+},
+) {
 	for i := 0; i < len(a); i += 2 {
 		list = append(list, struct {
 			op   byte

@@ -32,7 +32,6 @@ type disk struct {
 	let  chan struct{} // closed to end opDeaf
 	mu   sync.Mutex
 	sunk [][]byte
-	size int // of the data that opSink took
 }
 
 func (d *disk) Concurrent(c scsi.CDB) bool { return c[0] != opReady }

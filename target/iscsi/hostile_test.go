@@ -50,8 +50,10 @@ func TestHostile(t *testing.T) {
 			p := loginPDU(0x87, "x")
 			return p.PutBytes(5, 0, 0x20, 1)
 		}()), answer{closed: true}},
-		{"command during the login", "6.3", true, pdus(loginPDU(0x04, "InitiatorName=iqn.a\x00TargetName="+iqn+"\x00"), initiator.New(initiator.Command, 0x81)),
-			answer{op: initiator.LoginResp, reject: 4, closed: true}},
+		{
+			"command during the login", "6.3", true, pdus(loginPDU(0x04, "InitiatorName=iqn.a\x00TargetName="+iqn+"\x00"), initiator.New(initiator.Command, 0x81)),
+			answer{op: initiator.LoginResp, reject: 4, closed: true},
+		},
 		{"TSIH that does not exist", "6.3.1", true, pdus(loginPDU(0x87, "InitiatorName=iqn.a\x00TargetName="+iqn+"\x00").Put16(14, 0x7777)), answer{status: 0x020A + 1, closed: true}},
 		{"login again", "6.3", false, pdus(loginPDU(0x87, "")), answer{reject: 4, closed: true}},
 		{"data segment of 16 MiB", "13.12", false, pdus(long), answer{closed: true}},
