@@ -2,6 +2,7 @@ package target
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"spindle/scsi"
@@ -74,12 +75,7 @@ func (u *Unit) await(list []waitFor) error {
 }
 
 func (u *Unit) holds(list []waitFor) bool {
-	for _, w := range list {
-		if u.in(w) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, u.in)
 }
 
 // in reports whether the task of w is in the set still, and not its memory in
