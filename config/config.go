@@ -21,7 +21,8 @@ type Config struct {
 	Library Library
 	ISCSI   ISCSI
 	Daemon  Daemon
-	Drives  []Drive // by name
+	Drives  []Drive  // by name
+	Gadgets []Gadget // by name
 
 	// Warnings are for people: what is odd but no reason not to serve. Only
 	// Load, which looks at the file system, sets them.
@@ -56,6 +57,41 @@ type Drive struct {
 	SwapHold   time.Duration
 	UAOnReturn bool   // tell a host that comes back of the power on
 	Target     string // iSCSI target name; empty for the default one
+	Gadget     string // name of the USB gadget that carries it; empty for none
+}
+
+// A Gadget is a table [gadget.NAME]: a USB device with the drives that name it,
+// the first by name as LUN 0.
+type Gadget struct {
+	Name         string
+	UDC          string // name of a USB device controller, or Auto
+	VendorID     uint16
+	ProductID    uint16
+	Manufacturer string
+	Product      string
+	Serial       string // at least 12 hexadecimal digits; empty for one of the machine
+	MaxPower     int    // mA that it may draw of the bus
+	SelfPowered  bool
+	Subclass     int    // 6, or 2 for firmware of the years before 2005
+	Stall        bool   // end short data by a stall, as most drives do
+	Mode         string // MMC or Kernel
+	FunctionFS   string // mount of a composite gadget that someone else configures
+	USBIP        string // host:port of a USB/IP server in place of a controller
+}
+
+// Values of Gadget.UDC and Gadget.Mode.
+const (
+	Auto   = "auto"   // the first free controller
+	MMC    = "mmc"    // our drive
+	Kernel = "kernel" // the kernel's f_mass_storage, for plain images
+)
+
+// NewGadget returns a gadget with defaults.
+func NewGadget(name string) Gadget {
+	return Gadget{
+		Name: name, UDC: Auto, VendorID: 0x1d6b, ProductID: 0x0104,
+		Manufacturer: "spindle", Product: "Virtual CD/DVD", MaxPower: 500, Subclass: 6, Mode: MMC,
+	}
 }
 
 // Values of Drive.OnReload and Drive.Eject.
@@ -135,6 +171,16 @@ func (c *Config) warn() {
 	if len(c.Drives) == 0 {
 		c.Warnings = append(c.Warnings, c.Path+" configures no drive")
 	}
+}
+
+// Gadget returns the gadget of that name, or nil.
+func (c *Config) Gadget(name string) *Gadget {
+	for i := range c.Gadgets {
+		if c.Gadgets[i].Name == name {
+			return &c.Gadgets[i]
+		}
+	}
+	return nil
 }
 
 // Drive returns the drive of that name, or nil.

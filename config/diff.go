@@ -12,12 +12,13 @@ type Changes struct {
 	Target  []string // those of Drives whose target name changed: sessions end
 	Library bool     // the image directories
 	Listen  bool     // the addresses
+	Gadgets bool     // any USB gadget, but for the drives in it
 	Daemon  bool     // state, socket or log
 }
 
 // Empty reports whether nothing changed.
 func (c *Changes) Empty() bool {
-	return len(c.Added)+len(c.Removed)+len(c.Disc)+len(c.Drives) == 0 && !c.Library && !c.Listen && !c.Daemon
+	return len(c.Added)+len(c.Removed)+len(c.Disc)+len(c.Drives) == 0 && !c.Library && !c.Listen && !c.Gadgets && !c.Daemon
 }
 
 // Diff compares two configurations. The order of drives and of addresses does
@@ -26,6 +27,7 @@ func Diff(old, new *Config) Changes {
 	c := Changes{
 		Library: !slices.Equal(old.Library.Dirs, new.Library.Dirs),
 		Listen:  !slices.Equal(slices.Sorted(slices.Values(old.ISCSI.Listen)), slices.Sorted(slices.Values(new.ISCSI.Listen))),
+		Gadgets: !slices.Equal(old.Gadgets, new.Gadgets),
 		Daemon:  old.Daemon != new.Daemon,
 	}
 	for i := range new.Drives {

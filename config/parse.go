@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,6 +77,10 @@ func (c *Config) read(top *table) {
 	for _, name := range slices.Sorted(maps.Keys(drives.m)) {
 		c.Drives = append(c.Drives, readDrive(name, drives.table(name)))
 	}
+	gadgets := top.table("gadget")
+	for _, name := range slices.Sorted(maps.Keys(gadgets.m)) {
+		c.Gadgets = append(c.Gadgets, readGadget(name, gadgets.table(name)))
+	}
 	top.done()
 }
 
@@ -90,8 +95,30 @@ func readDrive(name string, t *table) Drive {
 	iscsi := t.table("iscsi")
 	iscsi.string("target", &d.Target)
 	iscsi.done()
+	usb := t.table("usb")
+	usb.string("gadget", &d.Gadget)
+	usb.done()
 	t.done()
 	return d
+}
+
+func readGadget(name string, t *table) Gadget {
+	g := NewGadget(name)
+	t.string("udc", &g.UDC)
+	t.id("vid", &g.VendorID)
+	t.id("pid", &g.ProductID)
+	t.string("manufacturer", &g.Manufacturer)
+	t.string("product", &g.Product)
+	t.string("serial", &g.Serial)
+	t.int("max_power", &g.MaxPower)
+	t.bool("self_powered", &g.SelfPowered)
+	t.int("subclass", &g.Subclass)
+	t.bool("stall", &g.Stall)
+	t.choice("mode", &g.Mode, MMC, Kernel)
+	t.string("functionfs", &g.FunctionFS)
+	t.string("usbip", &g.USBIP)
+	t.done()
+	return g
 }
 
 // A reader collects what is wrong.
@@ -168,6 +195,34 @@ func (t *table) bool(key string, dst *bool) {
 	}
 }
 
+func (t *table) int(key string, dst *int) {
+	if v, ok := t.take(key); ok {
+		if n, ok := v.(int64); ok && n == int64(int(n)) {
+			*dst = int(n)
+		} else {
+			t.fail(key, "it must be a whole number, not "+kindOf(v), "write it without quotes")
+		}
+	}
+}
+
+// id takes a USB vendor or product id: 0x1d6b, or "1d6b" as tools print it.
+func (t *table) id(key string, dst *uint16) {
+	v, ok := t.take(key)
+	if !ok {
+		return
+	}
+	n, ok := v.(int64)
+	if s, isText := v.(string); isText {
+		u, err := strconv.ParseUint(strings.TrimPrefix(s, "0x"), 16, 16)
+		n, ok = int64(u), err == nil
+	}
+	if !ok || n < 0 || n > 0xFFFF {
+		t.fail(key, "it is no id of 16 bits", `write it as 0x1d6b or "1d6b"`)
+		return
+	}
+	*dst = uint16(n)
+}
+
 // choice takes one of a few texts.
 func (t *table) choice(key string, dst *string, of ...string) {
 	old := *dst
@@ -202,11 +257,7 @@ func (t *table) done() {
 		if slices.Contains(t.known, key) {
 			continue
 		}
-		hint := suggest(key, t.known)
-		if key == "usb" || key == "gadget" {
-			hint = "this version has no USB front end yet"
-		}
-		t.fail(key, "unknown key", hint)
+		t.fail(key, "unknown key", suggest(key, t.known))
 	}
 }
 

@@ -66,7 +66,7 @@ func (c *Config) problems() (errs []*Error) {
 	for i := range c.Drives {
 		errs = append(errs, c.Drives[i].problems(targets)...)
 	}
-	return errs
+	return append(errs, c.usbProblems()...)
 }
 
 // problems returns what is wrong with d. targets says which drive has a target

@@ -94,6 +94,9 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 	for _, w := range cfg.Warnings {
 		d.log.Warn(w)
 	}
+	if len(cfg.Gadgets) > 0 {
+		return nil, errors.New("this version has no USB front end yet (hint: take the [gadget] tables out)")
+	}
 	if err := d.prepare(ctx); err != nil {
 		d.abandon()
 		return nil, err
