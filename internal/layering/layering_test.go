@@ -84,6 +84,7 @@ var arrows = map[string][]string{
 	"internal/initiator":     {},
 	"internal/lab":           {"internal/lab"},
 	"internal/e2e":           {},
+	"internal/e2e/usbdrive":  {"gadget", "target", "mmcemu", "isostore/image"},
 	"internal/layering":      {},
 	"config":                 {},
 	"scsi":                   {},
