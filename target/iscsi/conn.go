@@ -27,6 +27,7 @@ type conn struct {
 	memory quota // what answers of this connection may borrow
 	text   textExchange
 	ready  atomic.Bool // in the full feature phase
+	left   bool        // Logout was answered
 	tags   atomic.Uint32
 	pulse  pulse
 
@@ -76,10 +77,11 @@ func (c *conn) fullFeature(context.Context) error {
 		}
 		c.pulse.heard.Store(true)
 		if err := c.handle(&h); err != nil {
-			if errors.Is(err, errLogout) {
-				c.linger()
-			}
 			return err
+		}
+		if c.left {
+			c.linger()
+			return errLogout
 		}
 	}
 }

@@ -83,14 +83,15 @@ func (c *conn) readData(h *header) (data []byte, done func(), err error) {
 	return nil, nil, err
 }
 
-// inOrder runs f in the order of CmdSN, at once for an immediate PDU.
-func (c *conn) inOrder(h *header, f func(h *header)) {
+// inOrder runs f in the order of CmdSN, at once for an immediate PDU. It
+// returns false when the PDU is ignored.
+func (c *conn) inOrder(h *header, f func(h *header)) bool {
 	kept := *h
 	if h.immediate() {
 		f(&kept)
-		return
+		return true
 	}
-	c.sess.order(h.cmdSN(), held{run: func() { f(&kept) }})
+	return c.sess.order(h.cmdSN(), held{run: func() { f(&kept) }})
 }
 
 // Reasons and responses of Logout (RFC 7143, 11.14 and 11.15).
@@ -110,11 +111,7 @@ func (c *conn) logout(h *header) error {
 	if err := c.in.skip(h.dataLen()); err != nil {
 		return err
 	}
-	end := false
-	c.inOrder(h, func(h *header) { end = c.answerLogout(h) })
-	if end {
-		return errLogout
-	}
+	c.inOrder(h, func(h *header) { c.left = c.answerLogout(h) })
 	return nil
 }
 
@@ -177,12 +174,7 @@ func (c *conn) taskManagement(h *header) error {
 	if busy {
 		return c.reject(h, rejectImmediate)
 	}
-	started := false
-	c.inOrder(h, func(h *header) {
-		started = true
-		c.srv.running.Go(func() { c.manage(h) })
-	})
-	if !started && !s.isEarly(h) {
+	if !c.inOrder(h, func(h *header) { c.srv.running.Go(func() { c.manage(h) }) }) {
 		s.doneManaging()
 	}
 	return nil
@@ -192,12 +184,6 @@ func (s *session) doneManaging() {
 	s.mu.Lock()
 	s.managing--
 	s.mu.Unlock()
-}
-
-// isEarly reports whether the PDU of h waits for a gap in CmdSN to close.
-func (s *session) isEarly(h *header) bool {
-	_, ok := s.early[h.cmdSN()]
-	return ok && !h.immediate()
 }
 
 func (c *conn) manage(h *header) {

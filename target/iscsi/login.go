@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"spindle/scsi"
 	"spindle/target"
@@ -175,7 +178,7 @@ func (x *exchange) check(h *header) error {
 
 // negotiate applies the keys of a request and returns the answer.
 func (x *exchange) negotiate(pairs []pair) ([]byte, error) {
-	p := &x.c.p
+	p, was := &x.c.p, x.c.p
 	var answer []byte
 	for _, kv := range pairs {
 		k := findKey(kv.name)
@@ -193,6 +196,9 @@ func (x *exchange) negotiate(pairs []pair) ([]byte, error) {
 		if got != "" {
 			answer = appendPair(answer, kv.name, got)
 		}
+	}
+	if x.named && (p.initiatorName != was.initiatorName || p.targetName != was.targetName || p.discovery != was.discovery) {
+		return nil, fmt.Errorf("%w: InitiatorName, TargetName or SessionType changed during the login", loginInitiatorError)
 	}
 	if !x.named {
 		if err := x.checkNames(); err != nil {
@@ -239,6 +245,8 @@ func (x *exchange) checkNames() error {
 		return fmt.Errorf("%w: InitiatorName", loginMissing)
 	case len(p.initiatorName) > maxNameLen || len(p.targetName) > maxNameLen:
 		return fmt.Errorf("%w: name longer than %d bytes", loginInitiatorError, maxNameLen)
+	case strings.ContainsFunc(p.initiatorName, unprintable):
+		return fmt.Errorf("%w: InitiatorName=%q", loginInitiatorError, p.initiatorName)
 	case p.discovery:
 		return nil
 	case p.targetName == "":
@@ -248,6 +256,10 @@ func (x *exchange) checkNames() error {
 	}
 	return nil
 }
+
+// unprintable is what RFC 3722 forbids in a name and what a terminal that shows
+// it would obey.
+func unprintable(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }
 
 // finish makes the session, then sends the last response.
 func (x *exchange) finish(h *header, flags byte, answer []byte) error {

@@ -92,7 +92,7 @@ func TestLoginStages(t *testing.T) {
 	}{
 		{"security, operational, full", []step{
 			{0x81, names + "AuthMethod=CHAP,None\x00", 0x81, "AuthMethod=None"},
-			{0x87, "HeaderDigest=None\x00", 0x87, "HeaderDigest=None"},
+			{0x87, names + "HeaderDigest=None\x00", 0x87, "HeaderDigest=None"}, // libiscsi names itself in each stage
 		}},
 		{"security straight to full", []step{{0x83, names + "AuthMethod=None\x00", 0x83, "AuthMethod=None"}}},
 		{"a stage in several requests", []step{
@@ -178,6 +178,10 @@ func TestLoginRefused(t *testing.T) {
 		{"T and C at once", one(0xC7, names), 0x0200, "11.12.2"},
 		{"another stage than agreed", append(one(0x04, names), loginPDU(0x81, "")), 0x0200, "11.12.3"},
 		{"another ISID midway", append(one(0x04, names), set(loginPDU(0x87, ""), 8, 1)), 0x0200, "11.12.6"},
+		{"another initiator midway", append(one(0x04, names), loginPDU(0x87, "InitiatorName=iqn.b\x00")), 0x0200, "6.2"},
+		{"another session type midway", append(one(0x04, names), loginPDU(0x87, "SessionType=Discovery\x00")), 0x0200, "6.2"},
+		{"a name that a terminal would obey", one(0x87, "InitiatorName=iqn.\x1b]0;a\x07\x00TargetName="+iqn+"\x00"), 0x0200, "4.2.7.2"},
+		{"a name that is not UTF-8", one(0x87, "InitiatorName=iqn.\xff\x00TargetName="+iqn+"\x00"), 0x0200, "4.2.7.2"},
 		{"another CmdSN midway", append(one(0x04, names), set(loginPDU(0x87, ""), 27, 9)), 0x0200, "11.12.8"},
 	}
 	for _, tt := range tests {

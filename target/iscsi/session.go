@@ -90,9 +90,9 @@ func (s *session) hold(cmdSN uint32, h held) bool {
 	return true
 }
 
-// deliverEarly runs what was held and is next now.
+// deliverEarly runs what was held and is next now, but nothing after a Logout.
 func (s *session) deliverEarly() {
-	for len(s.early) > 0 {
+	for len(s.early) > 0 && !s.conn.left {
 		next := s.expCmdSN.Load()
 		h, ok := s.early[next]
 		if !ok {

@@ -103,7 +103,8 @@ func (c *conn) sendTargets(b []byte, value string) []byte {
 }
 
 // sendText sends as much of the answer as the initiator takes at once. With C
-// set, or without a complete request, the exchange goes on under a tag.
+// set, or without a complete request, the exchange goes on under a tag: F and
+// no tag, or a tag and no F (RFC 7143, 11.11.1).
 func (c *conn) sendText(h *header) error {
 	x := &c.text
 	n := min(len(x.answer), c.p.maxRecv)
@@ -115,12 +116,12 @@ func (c *conn) sendText(h *header) error {
 	case more:
 		r[1] |= flagContinue
 		fallthrough
-	case h.flags()&flagContinue != 0:
+	case h.flags()&flagContinue != 0, !h.final():
 		if x.tag == 0 {
 			x.tag = c.nextTag()
 		}
 		tag = x.tag
-	case h.final():
+	default:
 		r[1] |= flagFinal
 	}
 	r.setLUN(h.lun())

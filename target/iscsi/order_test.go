@@ -1,0 +1,66 @@
+package iscsi_test
+
+import (
+	"errors"
+	"io"
+	"testing"
+
+	"spindle/internal/initiator"
+	"spindle/target/iscsi"
+)
+
+// gap closes a gap of one in CmdSN, by a ping that counts.
+func gap(t *testing.T, c *initiator.Conn) {
+	t.Helper()
+	send(t, c, initiator.New(initiator.NopOut, 0x80).Put32(16, 51).Put32(20, initiator.NoTag).Put32(24, c.CmdSN))
+	if r := recv(t, c); r.Op() != initiator.NopIn {
+		t.Fatalf("opcode %02x, want the answer to the ping", r.Op())
+	}
+}
+
+// A Logout that waited for its turn ends the connection as any other, and
+// nothing that waited behind it runs: its nexus is gone.
+func TestLogoutInItsTurn(t *testing.T) {
+	b := serve(t, iscsi.Options{})
+	c := b.login(t)
+	send(t, c, c.NewCommand(cdb(opShort), 8, 0).Put32(24, c.CmdSN+2))
+	send(t, c, initiator.New(initiator.Logout, 0x80).Put32(16, 50).Put32(24, c.CmdSN+1))
+	gap(t, c)
+	if r := recv(t, c); r.Op() != initiator.LogoutResp || r.Header[2] != 0 {
+		t.Fatalf("opcode %02x, response %d", r.Op(), r.Header[2])
+	}
+	if p, err := c.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the logout: %+v, %v", p, err)
+	}
+}
+
+// A function past a gap that comes again is ignored and takes no place.
+func TestTaskManagementTwice(t *testing.T) {
+	b := serve(t, iscsi.Options{})
+	c := b.login(t)
+	for range 10 {
+		send(t, c, initiator.New(initiator.TaskMgmt, 0x82).Put32(16, 60).Put32(20, initiator.NoTag).Put32(24, c.CmdSN+1))
+	}
+	send(t, c, initiator.New(initiator.TaskMgmt|initiator.Immediate, 0x82).Put32(16, 61).Put32(20, initiator.NoTag).Put32(24, c.CmdSN))
+	if r := recv(t, c); r.Op() != initiator.TaskMgmtResp || r.U32(16) != 61 {
+		t.Errorf("opcode %02x, task %d", r.Op(), r.U32(16))
+	}
+}
+
+// A text request that is not the last of its negotiation gets a tag to go on
+// with (RFC 7143, 11.11.1).
+func TestTextGoesOn(t *testing.T) {
+	b := serve(t, iscsi.Options{})
+	c := b.login(t)
+	tag := uint32(initiator.NoTag)
+	for _, flags := range []byte{0, 0, 0x80} {
+		p := initiator.New(initiator.Text|initiator.Immediate, flags).Put32(16, 5).Put32(20, tag).Put32(24, c.CmdSN)
+		p.Data = []byte("X=1\x00")
+		send(t, c, p)
+		r := recv(t, c)
+		tag = r.U32(20)
+		if r.Op() != initiator.TextResp || r.Header[1] != flags || (tag == initiator.NoTag) != (flags == 0x80) || string(r.Data) != "X=NotUnderstood\x00" {
+			t.Fatalf("to flags %02x: opcode %02x, flags %02x, tag %08x, %q", flags, r.Op(), r.Header[1], tag, r.Data)
+		}
+	}
+}
