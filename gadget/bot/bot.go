@@ -161,7 +161,8 @@ func (t *Transport) serveOne(buf []byte) error {
 		return ErrAbandoned
 	case !meaningful: // 6.4: as f_mass_storage does
 		t.o.Log.Debug("CBW is not meaningful", "cbw", buf[:n])
-		return errors.Join(t.ep.HaltIn(), t.ep.HaltOut())
+		// IN last: the host reads there, and clears both when it meets a stall.
+		return errors.Join(t.ep.HaltOut(), t.ep.HaltIn())
 	}
 	return t.command(&w)
 }

@@ -18,6 +18,7 @@ const (
 	cdromCloseTray   = 0x5319
 	cdromDriveStatus = 0x5326
 	cdromLockDoor    = 0x5329
+	sgReset          = 0x2284
 	sgIO             = 0x2285
 )
 
@@ -56,6 +57,17 @@ func eject(fd int, _ []string) error {
 		return fmt.Errorf("unlock: %w", err)
 	}
 	_, err := ioctl(fd, cdromEject, 0)
+	return err
+}
+
+// reset has the kernel's driver reset the device, or what it is connected by.
+func reset(fd int, args []string) error {
+	kinds := map[string]int32{"device": 1, "bus": 2, "host": 3}
+	kind, ok := kinds[args[0]]
+	if !ok {
+		return errUsage
+	}
+	_, err := ioctl(fd, sgReset, uintptr(unsafe.Pointer(&kind)))
 	return err
 }
 

@@ -8,6 +8,7 @@
 //	guesttool closetray DEV                 close the tray
 //	guesttool lock DEV | unlock DEV         prevent or allow removal of the medium
 //	guesttool sgio DEV HEXCDB [INLEN]       send a command, zero-padded; print status, residual, sense, data
+//	guesttool reset DEV device|bus|host     SG_SCSI_RESET
 //	guesttool pread DEV OFFSET LEN          read with O_DIRECT and print the SHA-256
 //	guesttool hold DEV                      open the device, print "held", wait for end of input
 //
@@ -42,6 +43,7 @@ var verbs = []verb{
 	{"lock", unix.O_RDONLY | unix.O_NONBLOCK, 0, control(cdromLockDoor, 1)},
 	{"unlock", unix.O_RDONLY | unix.O_NONBLOCK, 0, control(cdromLockDoor, 0)},
 	{"sgio", unix.O_RDWR | unix.O_NONBLOCK, 1, sgio},
+	{"reset", unix.O_RDONLY | unix.O_NONBLOCK, 1, reset},
 	{"pread", unix.O_RDONLY | unix.O_DIRECT, 2, pread},
 	{"hold", unix.O_RDONLY, 0, hold},
 }
