@@ -16,14 +16,17 @@ const (
 var classes = [...]int{4 << 10, 16 << 10, 64 << 10, chunkSize}
 
 // A budget bounds the memory of all answers. Waiting is first come, first
-// served, and ends with the task.
+// served, and ends with the task. Data that arrives unasked has a quarter of
+// its own: commands that wait for a gap to close keep it for as long as their
+// initiator likes, and answers must go on.
 type budget struct {
-	total quota
-	pools [len(classes)]sync.Pool
+	total   quota
+	unasked quota
+	pools   [len(classes)]sync.Pool
 }
 
 func newBudget(bytes int) *budget {
-	return &budget{total: quota{free: max(bytes, connBudget)}}
+	return &budget{total: quota{free: max(bytes-bytes/4, connBudget)}, unasked: quota{free: max(bytes/4, connBudget)}}
 }
 
 // A chunk is memory on loan.
@@ -56,11 +59,10 @@ func (b *budget) lend(ctx context.Context, conn *quota, w *waiter, n int) (*chun
 	return b.take(class), nil
 }
 
-// try lends n bytes without waiting: for data that arrived unasked. Only the
-// whole counts, so that it cannot starve the connection's own answers.
+// try lends n bytes without waiting: for data that arrived unasked.
 func (b *budget) try(n int) *chunk {
 	class := classOf(n)
-	if !b.total.tryAcquire(classes[class]) {
+	if !b.unasked.tryAcquire(classes[class]) {
 		return nil
 	}
 	return b.take(class)
@@ -76,8 +78,10 @@ func (b *budget) take(class int) *chunk {
 // giveBack ends the loan; conn is nil for a chunk of try.
 func (b *budget) giveBack(conn *quota, c *chunk) {
 	b.pools[c.class].Put(c)
-	b.total.release(classes[c.class])
-	if conn != nil {
-		conn.release(classes[c.class])
+	if conn == nil {
+		b.unasked.release(classes[c.class])
+		return
 	}
+	b.total.release(classes[c.class])
+	conn.release(classes[c.class])
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"spindle/scsi"
 )
@@ -171,7 +172,8 @@ func (r *receiver) drop(c *conn) {
 type dataOut task
 
 // Read implements io.Reader. At the end it notes how much more was wanted:
-// that is the residual overflow.
+// that is the residual overflow. An initiator that does not send what it owes
+// is dropped: its task runs alone, and every other host waits behind it.
 func (d *dataOut) Read(p []byte) (int, error) {
 	t, r := (*task)(d), &d.recv
 	for {
@@ -196,9 +198,12 @@ func (d *dataOut) Read(p []byte) (int, error) {
 				return 0, err
 			}
 		}
+		late := time.AfterFunc(missedPings*t.c.srv.opts.PingInterval, func() { t.c.fail(errNoData) })
 		select {
 		case <-r.arrived:
+			late.Stop()
 		case <-t.Done():
+			late.Stop()
 			return 0, t.Err()
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"time"
 
 	"spindle/internal/initiator"
 	"spindle/target/iscsi"
@@ -63,4 +64,20 @@ func TestTextGoesOn(t *testing.T) {
 			t.Fatalf("to flags %02x: opcode %02x, flags %02x, tag %08x, %q", flags, r.Op(), r.Header[1], tag, r.Data)
 		}
 	}
+}
+
+// Commands with unsolicited data that wait for a gap to close keep their
+// memory, and reads of others go on without it.
+func TestHeldDataStarvesNobody(t *testing.T) {
+	b := serve(t, iscsi.Options{Memory: 2 << 20})
+	other := b.loginAs(t, initiator.Options{Target: iqn, ISID: [6]byte{0x80, 9}})
+	c := b.login(t, "InitialR2T=No")
+	for i := range uint32(60) {
+		p := c.NewCommand(sink(65536), 0, 65536).Put32(24, c.CmdSN+1+i).Put32(16, 1000+i)
+		p.Header[1] &^= 0x80
+		send(t, c, p)
+	}
+	ping(t, c)
+	other.SetDeadline(time.Now().Add(10 * time.Second))
+	mustDo(t, other, read10(0, 300), 300*2048, nil, 0)
 }

@@ -11,6 +11,7 @@ import (
 var (
 	errSilent = errors.New("initiator does not answer pings")
 	errStuck  = errors.New("initiator does not take data")
+	errNoData = errors.New("initiator does not send the data of a command")
 )
 
 // missedPings is how many pings may go without any PDU from the initiator.

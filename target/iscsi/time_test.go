@@ -128,3 +128,25 @@ func TestInitiatorTakesNoData(t *testing.T) {
 		}
 	})
 }
+
+// An initiator that answers pings and does not send what R2T asked for is
+// dropped: its task runs alone, and others wait behind it.
+func TestInitiatorSendsNoData(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *initiator.Conn) {
+		if _, err := c.Login(initiator.Options{Target: iqn}); err != nil {
+			t.Fatal(err)
+		}
+		mustDo(t, c, cdb(opReady), 0, nil, 0)
+		send(t, c, c.NewCommand(sink(8192), 0, 8192))
+		if r := recv(t, c); r.Op() != initiator.R2T {
+			t.Fatalf("opcode %02x, want R2T", r.Op())
+		}
+		start := time.Now()
+		for p, err := c.Recv(); err == nil && time.Since(start) < time.Hour; p, err = c.Recv() {
+			c.Send(initiator.New(initiator.NopOut|initiator.Immediate, 0x80).Put32(16, initiator.NoTag).Put32(20, p.U32(20)).Put32(24, c.CmdSN))
+		}
+		if d := time.Since(start); d != time.Minute {
+			t.Errorf("dropped after %v, want 1m0s", d)
+		}
+	})
+}
