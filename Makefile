@@ -6,7 +6,7 @@ soak ?= 300
 testflags ?=
 listen ?= 127.0.0.1:3260
 
-.PHONY: build run deps test lint bench soak
+.PHONY: build run deps test lint bench soak dist
 
 build:
 	go build -o bin/spindle ./cmd/spindle
@@ -40,3 +40,11 @@ bench:
 soak:
 	SPINDLE_SOAK=1 go test -race -run 'Soak|Storm' -count=1 -timeout 4h ./...
 	hack/fuzz $(soak)
+
+# Static programs for the boards that become USB drives, and for servers.
+dist:
+	@mkdir -p dist
+	@set -e; for target in amd64: arm64: arm:7 arm:6; do \
+		arch=$${target%%:*}; arm=$${target#*:}; out=dist/spindle-linux-$$arch$${arm:+v$$arm}; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch GOARM=$$arm go build -trimpath -ldflags='-s -w' -o $$out ./cmd/spindle; \
+		echo $$out; done

@@ -46,7 +46,7 @@ func (a *app) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "spindle",
 		Short:         "An emulated optical drive service",
-		Long:          "Spindle takes disc images from a library and shows each one, in a drive that\nbehaves like a real CD, DVD or BD drive, to hosts over iSCSI.",
+		Long:          "Spindle takes disc images from a library and shows each one, in a drive that\nbehaves like a real CD, DVD or BD drive, to hosts over iSCSI\nor over a USB cable.",
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRun:  func(*cobra.Command, []string) { a.ran = true },
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
@@ -55,7 +55,7 @@ func (a *app) command() *cobra.Command {
 	f.StringVar(&a.socket, "socket", "", "Unix socket of the daemon (or SPINDLE_SOCKET)")
 	f.BoolVar(&a.json, "json", false, "print JSON")
 	root.AddCommand(a.serveCommand(), a.statusCommand(), a.imagesCommand(), a.insertCommand(),
-		a.ejectCommand(), a.inspectCommand(), a.versionCommand())
+		a.ejectCommand(), a.inspectCommand(), a.doctorCommand(), a.versionCommand())
 	return root
 }
 

@@ -28,6 +28,12 @@ func printStatus(w io.Writer, s *client.Status) {
 	for _, n := range s.Sessions {
 		fmt.Fprintf(w, "session: %s from %s on %s\n", n.Initiator, n.Address, cmp.Or(n.Target, "discovery"))
 	}
+	for _, g := range s.Gadgets {
+		fmt.Fprintf(w, "gadget: %s with %s on %s, %s\n", g.Name, strings.Join(g.Drives, ", "), cmp.Or(g.UDC, "no controller"), cmp.Or(g.State, "not attached"))
+		for _, l := range g.Limits {
+			fmt.Fprintf(w, "limit: %s: %s\n", g.Name, l)
+		}
+	}
 	for _, a := range s.Alarms {
 		fmt.Fprintf(w, "alarm: %s: %s\n", a.About, a.Text)
 	}

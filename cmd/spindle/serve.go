@@ -31,6 +31,7 @@ type serve struct {
 	logLevel string
 	logJSON  bool
 	sample   bool
+	usb      string // controller, or config.Auto
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -54,6 +55,8 @@ func (a *app) serveCommand() *cobra.Command {
 	f.StringVar(&s.logLevel, "log-level", "", "debug, info, warn or error (default info)")
 	f.BoolVar(&s.logJSON, "log-json", false, "log JSON")
 	f.BoolVar(&s.sample, "sample", false, "make sample images when the library is empty, and insert one")
+	f.StringVar(&s.usb, "usb", "", "also be a USB drive, on the first free controller or on --usb=UDC")
+	f.Lookup("usb").NoOptDefVal = config.Auto
 	return cmd
 }
 
@@ -110,7 +113,26 @@ func (s *serve) override(c *config.Config) error {
 		}
 	}
 	c.Daemon.LogJSON = c.Daemon.LogJSON || s.logJSON
+	if s.usb != "" {
+		if err := addGadget(c, s.usb); err != nil {
+			return err
+		}
+	}
 	return s.overrideDisc(c)
+}
+
+// addGadget puts the drives that are in no gadget into one on udc.
+func addGadget(c *config.Config, udc string) error {
+	if len(c.Gadgets) > 0 {
+		return fmt.Errorf("both the file and --usb say what is on USB (hint: leave one of them out)")
+	}
+	g := config.NewGadget("g0")
+	g.UDC = udc
+	c.Gadgets = []config.Gadget{g}
+	for i := range c.Drives {
+		c.Drives[i].Gadget = g.Name
+	}
+	return nil
 }
 
 // overrideDisc sets the disc of the one drive that there is.

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -57,8 +58,10 @@ type Daemon struct {
 	systemd notifier
 	api     *apiServer
 	watcher *fsnotify.Watcher // of the configuration; nil without
-	passed  bool              // systemd passed the iSCSI listeners
-	accepts atomic.Int32      // listeners that accept
+	usb     *usb
+	runDir  string       // for file systems that gadgets need mounted
+	passed  bool         // systemd passed the iSCSI listeners
+	accepts atomic.Int32 // listeners that accept
 
 	// Owned by the loop.
 	cfg       *config.Config
@@ -94,9 +97,6 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 	for _, w := range cfg.Warnings {
 		d.log.Warn(w)
 	}
-	if len(cfg.Gadgets) > 0 {
-		return nil, errors.New("this version has no USB front end yet (hint: take the [gadget] tables out)")
-	}
 	if err := d.prepare(ctx); err != nil {
 		d.abandon()
 		return nil, err
@@ -130,7 +130,9 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	}
 	d.startWatch(d.cfg.Path, d.started)
 	d.fill(ctx)
-	return nil
+	d.runDir = filepath.Dir(d.cfg.Daemon.Socket)
+	d.usb = newUSB(d.openCarrier, d.gadgetAlarm, d.log)
+	return d.usb.start(d.wantedGadgets())
 }
 
 // noteLibrary says which image directories cannot be read, if any.

@@ -145,6 +145,7 @@ func (d *Daemon) apply(c *change) {
 	d.cfg = c.cfg
 	replaced := d.applyDrives(c)
 	d.setTargets()
+	d.usb.want(d.wantedGadgets())
 	for _, dr := range replaced {
 		dr.emu.Close()
 	}

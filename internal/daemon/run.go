@@ -9,6 +9,9 @@ import (
 
 // abandon undoes a start that failed.
 func (d *Daemon) abandon() {
+	if d.usb != nil {
+		d.usb.closeAll()
+	}
 	for _, dr := range d.drives {
 		dr.emu.Close()
 	}
@@ -51,6 +54,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		d.serving.Go(func() { d.watch(helpers, d.watcher, path) })
 	}
 	d.serving.Go(func() { d.watchdog(helpers) })
+	d.serving.Go(func() { d.usb.run(helpers) })
 	d.systemd.ready()
 	d.log.Info("serving", "drives", drives, "portals", portals, "socket", socket)
 

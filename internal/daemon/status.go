@@ -17,7 +17,7 @@ import (
 func (d *Daemon) status() client.Status {
 	s := client.Status{
 		Version: d.o.Version, Started: d.started, Config: d.cfg.Path, Library: d.library.Load().Dirs(),
-		Portals: d.portals(), Drives: []client.Drive{}, Sessions: []client.Session{}, Alarms: []client.Alarm{},
+		Portals: d.portals(), Drives: []client.Drive{}, Sessions: []client.Session{}, Alarms: []client.Alarm{}, Gadgets: d.usb.status(),
 	}
 	for _, dr := range d.drives {
 		s.Drives = append(s.Drives, dr.status())

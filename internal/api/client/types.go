@@ -17,6 +17,7 @@ type Status struct {
 	Portals  []string  `json:"portals"`          // addresses that initiators connect to
 	Drives   []Drive   `json:"drives"`
 	Sessions []Session `json:"sessions"`
+	Gadgets  []Gadget  `json:"gadgets"`
 	Alarms   []Alarm   `json:"alarms"`
 }
 
@@ -70,6 +71,17 @@ type Session struct {
 	Address   string `json:"address"`
 	Target    string `json:"target,omitempty"` // none in a discovery session
 	TSIH      uint16 `json:"tsih"`
+}
+
+// A Gadget is a USB device that this machine is.
+type Gadget struct {
+	Name   string   `json:"name"`
+	Mode   string   `json:"mode"`            // mmc or kernel
+	UDC    string   `json:"udc,omitempty"`   // controller, or the address of a USB/IP server
+	State  string   `json:"state,omitempty"` // of the controller: configured, not attached, …
+	Speed  string   `json:"speed,omitempty"` // high-speed, super-speed, …
+	Drives []string `json:"drives"`          // the first is LUN 0
+	Limits []string `json:"limits,omitempty"`
 }
 
 // An Alarm is something that needs a person.

@@ -1,0 +1,130 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"spindle/config"
+	"spindle/internal/api/client"
+	"spindle/target"
+)
+
+// A fakeCarrier notes what becomes of it.
+type fakeCarrier struct {
+	name string
+	log  *usbLog
+	end  chan error // what Serve returns before its context ends
+}
+
+type usbLog struct {
+	mu     sync.Mutex
+	events []string
+}
+
+func (l *usbLog) add(s string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events = append(l.events, s)
+}
+
+func (l *usbLog) take() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.events
+	l.events = nil
+	return e
+}
+
+func (c *fakeCarrier) Serve(ctx context.Context) error {
+	c.log.add("serve " + c.name)
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-c.end:
+		return err
+	}
+}
+
+func (c *fakeCarrier) Close() error {
+	c.log.add("close " + c.name)
+	return nil
+}
+
+func (c *fakeCarrier) Status() client.Gadget { return client.Gadget{UDC: "udc." + c.name} }
+
+func gadgets(units map[string]*target.Unit, names ...string) (list []wanted) {
+	for _, n := range names {
+		list = append(list, wanted{cfg: config.NewGadget(n), drives: []string{"cd-" + n}, units: []*target.Unit{units[n]}})
+	}
+	return list
+}
+
+func TestUSB(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &usbLog{}
+		bad := map[string]error{}
+		ends := map[string]chan error{}
+		u := newUSB(func(w *wanted) (carrier, error) {
+			n := w.cfg.Name
+			if err := bad[n]; err != nil {
+				return nil, err
+			}
+			log.add("open " + n)
+			ends[n] = make(chan error, 1)
+			return &fakeCarrier{n, log, ends[n]}, nil
+		}, func(name string, err error) {
+			if err != nil {
+				log.add("alarm " + name + ": " + err.Error())
+			}
+		}, slog.New(slog.DiscardHandler))
+		units := map[string]*target.Unit{"a": {}, "b": {}, "c": {}}
+		check := func(what string, want ...string) {
+			t.Helper()
+			synctest.Wait()
+			if got := log.take(); !slices.Equal(got, want) {
+				t.Errorf("%s: %q, want %q", what, got, want)
+			}
+		}
+
+		bad["b"] = errors.New("no controller")
+		if err := u.start(gadgets(units, "a", "b")); err == nil || err.Error() != "gadget b: no controller" {
+			t.Errorf("start = %v", err)
+		}
+		check("a start that fails leaves nothing", "open a", "close a")
+		delete(bad, "b")
+
+		if err := u.start(gadgets(units, "a", "b")); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { u.run(ctx); close(done) }()
+		synctest.Wait()
+		slices.Sort(log.events)
+		check("start", "open a", "open b", "serve a", "serve b")
+
+		u.want(gadgets(units, "a", "b"))
+		check("the same again")
+		u.want(gadgets(units, "a", "c"))
+		check("one goes, one comes", "close b", "open c", "serve c")
+		units["c"] = &target.Unit{}
+		u.want(gadgets(units, "a", "c"))
+		check("another drive in it", "close c", "open c", "serve c")
+		bad["b"] = errors.New("busy")
+		u.want(gadgets(units, "a", "b", "c"))
+		check("one that cannot be", "alarm b: busy")
+		if s := u.status(); len(s) != 2 || s[0].Name != "a" || s[1].UDC != "udc.c" || s[1].Drives[0] != "cd-c" {
+			t.Errorf("status %+v", s)
+		}
+		ends["a"] <- errors.New("unplugged")
+		check("one that ends by itself", "alarm a: it ended: unplugged")
+		cancel()
+		<-done
+		check("stop", "close a", "close c")
+	})
+}
