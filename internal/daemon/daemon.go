@@ -292,6 +292,7 @@ func (d *Daemon) turned() {
 	if d.dirty {
 		d.flush()
 	}
+	d.noteStuck()
 	// A session ends a little after its drive is told: so look each time.
 	if s := d.summary(); s != d.told {
 		d.told = s

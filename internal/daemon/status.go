@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,6 +73,22 @@ func (d *Daemon) clearAlarm(about string) {
 		delete(d.alarms, about)
 		d.touch()
 	}
+}
+
+// noteStuck says which drives answer BUSY, because storage holds a command that
+// was aborted.
+func (d *Daemon) noteStuck() {
+	var stuck []string
+	for _, dr := range d.drives {
+		if n := dr.unit.Stuck(); n > 0 {
+			stuck = append(stuck, fmt.Sprintf("%s (%s)", dr.cfg.Name, count(n, "command")))
+		}
+	}
+	if len(stuck) == 0 {
+		d.clearAlarm("storage")
+		return
+	}
+	d.alarm("storage", "it does not answer, and these drives are busy until it does: "+strings.Join(stuck, ", "))
 }
 
 // summary is one line for systemd.

@@ -86,7 +86,7 @@ type Gadget struct {
 
 // An Alarm is something that needs a person.
 type Alarm struct {
-	About string    `json:"about"` // config, state, library or a drive's name
+	About string    `json:"about"` // config, state, library, storage or a drive's name
 	Text  string    `json:"text"`
 	Since time.Time `json:"since"`
 }

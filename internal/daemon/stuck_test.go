@@ -1,0 +1,45 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"spindle/internal/api/client"
+	"spindle/scsi"
+	"spindle/target"
+)
+
+// A deaf logical unit returns when it is let go, whatever its context says.
+type deaf chan struct{}
+
+func (d deaf) Execute(context.Context, *scsi.Command) error { <-d; return nil }
+
+type ownerOf chan struct{}
+
+func (o ownerOf) Finish(error, bool) {}
+func (o ownerOf) Release()           { close(o) }
+
+// A command that storage holds makes its drive busy, and status shows it.
+func TestStuckStorage(t *testing.T) {
+	r := newRig(t)
+	r.start(cd0HasA)
+	held, released := make(deaf), make(ownerOf)
+	unit := target.NewUnit("cd0", held, target.UnitOptions{AbortWait: time.Millisecond})
+	session := target.New("iqn.x", map[uint16]*target.Unit{0: unit}).Open("iqn.a", [6]byte{}, scsi.Port{}, "")
+	session.Submit(target.LUN{}, &target.Task{Owner: released})
+	if err := session.AbortSet(target.LUN{}); !errors.Is(err, target.ErrStuck) {
+		t.Fatalf("AbortSet = %v, want %v", err, target.ErrStuck)
+	}
+	r.must(r.d.loop.call(t.Context(), func() { r.d.drive("cd0").unit = unit }))
+	s := r.await("alarm", func(s *client.Status) bool { return alarmAbout(s, "storage") != "" })
+	if text := alarmAbout(&s, "storage"); !strings.Contains(text, "cd0 (1 command)") {
+		t.Errorf("alarm %q", text)
+	}
+	close(held)
+	<-released
+	r.await("no alarm", func(s *client.Status) bool { return len(s.Alarms) == 0 })
+	session.Close()
+}
