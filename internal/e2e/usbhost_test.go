@@ -63,10 +63,12 @@ play high high-speed 1`,
 	}
 	checkHost(t, r.Log, "super", kernelAnswers, nil)
 	checkHost(t, r.Log, "super-nostall", kernelAnswers, kernelNoStall)
-	checkHost(t, r.Log, "high", kernelAnswers, answers(`
-device: speed=high packet=512 subclass=06
+	checkHost(t, r.Log, "high", kernelAnswers, answers(highSpeed+`
 11 Ho>Do: data=0 halt=none csw=0 residue=1536 sense=-`))
 }
+
+// highSpeed is the line in which every drive differs at high speed.
+const highSpeed = "device: speed=high packet=512 subclass=06"
 
 // answers reads a table: a line is a case's name and what the host sees then.
 func answers(text string) map[string]string {
