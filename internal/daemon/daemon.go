@@ -121,8 +121,8 @@ func (d *Daemon) prepare(ctx context.Context) error {
 		return err
 	}
 	if d.id, err = loadIdentity(d.cfg.Daemon.State); err != nil {
-		d.log.Error("identity is not kept", "error", err)
-		d.alarm("identity", "identity is not kept, serial numbers change with a restart: "+err.Error())
+		d.log.Error("identity", "error", err)
+		d.alarm("identity", err.Error())
 	}
 	if d.state, err = loadState(d.cfg.Daemon.State); err != nil {
 		d.log.Error("state", "error", err)

@@ -19,8 +19,9 @@ type identity [8]byte
 
 const identityFile = "identity"
 
-// loadIdentity reads the identity in dir, or makes it. When it cannot be kept
-// the error says so, and the identity is still a good one until the end.
+// loadIdentity reads the identity in dir, or makes it. A damaged one is put
+// aside; one that cannot be read stays, since another start may read it. The
+// error says so, and the identity is still a good one until the end.
 func loadIdentity(dir string) (identity, error) {
 	var id identity
 	path := filepath.Join(dir, identityFile)
@@ -30,12 +31,20 @@ func loadIdentity(dir string) (identity, error) {
 		if derr == nil && n == len(id) {
 			return id, nil
 		}
-		err = fmt.Errorf("%s is damaged: the drives have new serial numbers", path)
+		aside := path + ".damaged"
+		err = fmt.Errorf("%s is damaged: the drives have new serial numbers, and hosts take them for others (hint: it is kept as %s)", path, aside)
+		err = errors.Join(err, os.Rename(path, aside))
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		_, rerr := rand.Read(id[:])
+		return id, errors.Join(fmt.Errorf("identity cannot be read, serial numbers are others until the next start: %w", err), rerr)
 	}
 	if _, rerr := rand.Read(id[:]); rerr != nil {
 		return id, rerr
 	}
 	werr := writeFile(path, []byte(hex.EncodeToString(id[:])+"\n"))
+	if werr != nil {
+		werr = fmt.Errorf("identity is not kept, serial numbers change with a restart: %w", werr)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
+	"syscall"
 
 	"spindle/config"
 	"spindle/isostore"
@@ -120,11 +122,20 @@ func (d *Daemon) openListeners(c *change) error {
 		l, err := d.listenOn(addr)
 		if err != nil {
 			reason, hint := splitHint(err.Error())
+			if i := slices.IndexFunc(have, func(a string) bool { return samePort(a, addr) }); i >= 0 && errors.Is(err, syscall.EADDRINUSE) {
+				reason, hint = fmt.Sprintf("address %q: this daemon has that port already, on %s", addr, have[i]), "restart spindle to listen there"
+			}
 			return c.cfg.At(reason, hint, "iscsi", "listen")
 		}
 		c.listen[addr] = l
 	}
 	return nil
+}
+
+func samePort(a, b string) bool {
+	_, p, err := net.SplitHostPort(a)
+	_, q, berr := net.SplitHostPort(b)
+	return err == nil && berr == nil && p == q
 }
 
 // apply puts a change in force. It runs on the loop.

@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -293,5 +294,47 @@ func TestComingBackAfterRestart(t *testing.T) {
 	r.restart(cd0HasB + "ua_on_return = true\n")
 	if got := ready(r.login("cd0")); got != "6/29/00" {
 		t.Errorf("with ua_on_return: %s, want 6/29/00", got)
+	}
+}
+
+// An address that overlaps one of the daemon's own is told as such: no other
+// program has the port.
+func TestReloadToOverlappingAddress(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	l.Close()
+	r := newRig(t)
+	r.start(cd0HasA + "[iscsi]\nlisten = [\"127.0.0.1:" + port + "\"]\n")
+	r.write(cd0HasA + "[iscsi]\nlisten = [\"0.0.0.0:" + port + "\"]\n")
+	s := r.await("alarm", func(s *client.Status) bool { return alarmAbout(s, "config") != "" })
+	if text := alarmAbout(&s, "config"); !strings.Contains(text, "this daemon has that port already, on 127.0.0.1:"+port+" (hint: restart") {
+		t.Errorf("alarm %q", text)
+	}
+}
+
+// A damaged identity is put aside, and one that cannot be read stays.
+func TestIdentityNotRead(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string
+		spoil      func(path string) error
+		kept       string
+	}{
+		{"damaged", "is damaged", func(path string) error { return os.WriteFile(path, []byte("x"), 0o600) }, ".damaged"},
+		{"not readable", "cannot be read", func(path string) error { return os.Mkdir(path, 0o700) }, ""},
+	} {
+		path := filepath.Join(t.TempDir(), identityFile)
+		if err := tt.spoil(path); err != nil {
+			t.Fatal(err)
+		}
+		id, err := loadIdentity(filepath.Dir(path))
+		if id == (identity{}) || err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %x, %v; want %q", tt.name, id, err, tt.want)
+		}
+		if _, err := os.Stat(path + tt.kept); err != nil {
+			t.Errorf("%s: what was there is gone: %v", tt.name, err)
+		}
 	}
 }

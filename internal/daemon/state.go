@@ -48,11 +48,10 @@ func loadState(dir string) (*state, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return empty, nil
 	}
-	if err != nil {
-		return empty, fmt.Errorf("state is lost: %w", err)
-	}
 	s := &state{}
-	err = json.Unmarshal(b, s)
+	if err == nil {
+		err = json.Unmarshal(b, s)
+	}
 	if err == nil && s.Version != stateVersion {
 		err = fmt.Errorf("it is of version %d, not %d", s.Version, stateVersion)
 	}
