@@ -29,9 +29,7 @@ func (f *Function) MaxPacket() int {
 	return f.packet
 }
 
-// setReady opens or closes the gate of the transfers. The kernel's events come
-// late: were it not for the gate, a command that the host sends after a reset
-// could be taken before its nexus is lost, and be aborted with it.
+// setReady opens or closes the gate of the transfers.
 func (f *Function) setReady(ready bool) {
 	packet := 0
 	if ready {
@@ -44,6 +42,41 @@ func (f *Function) setReady(ready bool) {
 		f.packet = packet
 	}
 	f.changed.Broadcast()
+}
+
+func (f *Function) setHandling(h bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.handling = h
+	f.changed.Broadcast()
+}
+
+// pass is the gate: it waits until the Host knows all that happened on the bus.
+// Were it not so, a command that a host sends right after a reset could be
+// taken before its nexus is lost, and be aborted with it; which a machine that
+// was suspended did show. The gate is closed while the host has the interface
+// not configured; then pass fails, unless it is to wait.
+func (f *Function) pass(wait bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for {
+		switch {
+		case f.abandoned:
+			return bot.ErrAbandoned
+		case f.handling || f.pending():
+		case f.ready:
+			return nil
+		case !wait:
+			return bot.ErrDisabled
+		}
+		f.changed.Wait()
+	}
+}
+
+// pending reports whether ep0 has events that nobody has read.
+func (f *Function) pending() bool {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(f.fd0), Events: unix.POLLIN}}, 0)
+	return err == nil && n > 0
 }
 
 // reopen opens the gate that a failed transfer closed: a host that sends
@@ -60,7 +93,7 @@ func (f *Function) reopen() {
 func (f *Function) packetInForce() int {
 	const endpointDesc = 0x80096782 // FUNCTIONFS_ENDPOINT_DESC, 9 bytes
 	var d [16]byte
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(f.probe), endpointDesc, uintptr(unsafe.Pointer(&d))); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(f.in), endpointDesc, uintptr(unsafe.Pointer(&d))); errno != 0 {
 		return 0
 	}
 	return int(d[4]) | int(d[5]&7)<<8
@@ -69,7 +102,7 @@ func (f *Function) packetInForce() int {
 // Read implements bot.Endpoints. It waits for the host to choose the
 // configuration.
 func (f *Function) Read(p []byte) (n int, err error) {
-	if err := f.awaitReady(); err != nil {
+	if err := f.pass(true); err != nil {
 		return 0, err
 	}
 	for n < len(p) {
@@ -88,8 +121,8 @@ func (f *Function) Read(p []byte) (n int, err error) {
 
 // Write implements bot.Endpoints.
 func (f *Function) Write(p []byte) error {
-	if !f.isReady() {
-		return bot.ErrDisabled
+	if err := f.pass(false); err != nil {
+		return err
 	}
 	for first := true; first || len(p) > 0; first = false {
 		n, err := f.transfer(f.in, unix.Write, p[:min(len(p), f.limit())])
@@ -109,26 +142,27 @@ var errNoMemory = errors.New("no memory for a transfer of this size")
 
 // transfer carries out one transfer, and says what its errors mean to bot.
 func (f *Function) transfer(fd int, call func(int, []byte) (int, error), p []byte) (int, error) {
-	for {
-		n, err := f.interruptible(fd, call, p)
-		switch {
-		case err == nil:
-			return n, nil
-		case errors.Is(err, bot.ErrAbandoned):
+	n, err := f.interruptible(fd, call, p)
+	switch {
+	case err == nil:
+		return n, nil
+	case err == bot.ErrAbandoned:
+		return 0, err
+	case err == unix.EINTR && len(p) <= f.MaxPacket():
+		// Stopped or frozen with its process: of a single packet nothing is lost.
+		if err := f.pass(fd == f.out); err != nil {
 			return 0, err
-		case err == unix.EINTR:
-			continue // by a signal of somebody else
-		case err == unix.ENOMEM && f.halveLimit():
-			return 0, errNoMemory
 		}
-		// Whatever it was, the host will reset what it cannot use: the next
-		// transfer waits for that.
-		if err != unix.ESHUTDOWN {
-			f.log.Warn("USB transfer failed", "error", err)
-		}
-		f.setReady(false)
-		return 0, bot.ErrDisabled
+		return f.transfer(fd, call, p)
+	case err == unix.ENOMEM && f.halveLimit():
+		return 0, errNoMemory
+	case err != unix.ESHUTDOWN && err != unix.EAGAIN: // those are of a disabled one
+		f.log.Warn("USB transfer failed", "error", err)
 	}
+	// Whatever it was, the host resets what it cannot use: what comes next waits
+	// for that.
+	f.setReady(false)
+	return 0, bot.ErrDisabled
 }
 
 // The kernel wants memory in one piece for a transfer, on controllers without
@@ -152,24 +186,6 @@ func (f *Function) halveLimit() bool {
 	f.most /= 2
 	f.log.Warn("no memory for large USB transfers", "now", f.most)
 	return true
-}
-
-func (f *Function) isReady() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.ready || f.abandoned // the transfer will say so
-}
-
-func (f *Function) awaitReady() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for !f.ready && !f.abandoned {
-		f.changed.Wait()
-	}
-	if f.abandoned {
-		return bot.ErrAbandoned
-	}
-	return nil
 }
 
 // interruptible carries out a system call that Abandon ends.

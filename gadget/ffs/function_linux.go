@@ -31,12 +31,13 @@ type Host interface {
 type Function struct {
 	log     *slog.Logger
 	ep0     *os.File // in the poller
-	in, out int      // files of the bulk endpoints: they block
-	probe   int      // the IN endpoint once more, which does not
+	fd0     int      // its descriptor
+	in, out int      // files of the bulk endpoints: a transfer blocks, being disabled does not
 
 	mu        sync.Mutex
 	changed   sync.Cond
 	ready     bool         // the host chose the configuration, and the Host knows
+	handling  bool         // events were read, and the Host does not know all yet
 	abandoned bool         // from Abandon to Resume
 	busy      map[int]bool // threads in a transfer
 	packet    int          // bytes, of the largest packet
@@ -51,7 +52,7 @@ type Function struct {
 // soon then.
 func Open(dir string, o Options) (*Function, error) {
 	f := &Function{
-		log: o.Log, in: -1, out: -1, probe: -1,
+		log: o.Log, in: -1, out: -1,
 		busy: map[int]bool{}, packet: highSpeedPacket, most: maxTransfer,
 	}
 	f.changed.L = &f.mu
@@ -72,6 +73,13 @@ func (f *Function) open(dir string, subclass byte) (err error) {
 	if f.ep0, err = os.OpenFile(filepath.Join(dir, "ep0"), os.O_RDWR, 0); err != nil {
 		return err
 	}
+	conn, err := f.ep0.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if err := conn.Control(func(fd uintptr) { f.fd0 = int(fd) }); err != nil {
+		return err
+	}
 	if _, err := f.ep0.Write(appendDescriptors(nil, subclass)); err != nil {
 		return fmt.Errorf("descriptors: %w", err)
 	}
@@ -79,12 +87,11 @@ func (f *Function) open(dir string, subclass byte) (err error) {
 		return fmt.Errorf("strings: %w", err)
 	}
 	for _, ep := range []struct {
-		fd    *int
-		name  string
-		flags int
-	}{{&f.in, "ep1", 0}, {&f.out, "ep2", 0}, {&f.probe, "ep1", unix.O_NONBLOCK}} {
+		fd   *int
+		name string
+	}{{&f.in, "ep1"}, {&f.out, "ep2"}} {
 		path := filepath.Join(dir, ep.name)
-		fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|ep.flags, 0)
+		fd, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return &os.PathError{Op: "open", Path: path, Err: err}
 		}
@@ -98,7 +105,7 @@ func (f *Function) open(dir string, subclass byte) (err error) {
 func (f *Function) Close() error {
 	f.wedge.Wait()
 	var err error
-	for _, fd := range []*int{&f.in, &f.out, &f.probe} {
+	for _, fd := range []*int{&f.in, &f.out} {
 		if *fd >= 0 {
 			err = errors.Join(err, unix.Close(*fd))
 			*fd = -1
@@ -127,10 +134,12 @@ func (f *Function) Serve(ctx context.Context, h Host) error {
 		case err != nil && !transient(err):
 			return fmt.Errorf("control endpoint: %w", err)
 		}
+		f.setHandling(true)
 		events = appendEvents(events[:0], buf[:max(n, 0)])
 		for _, e := range events {
 			f.event(e, h)
 		}
+		f.setHandling(false)
 	}
 }
 
@@ -147,7 +156,7 @@ func (f *Function) event(e event, h Host) {
 		f.setSince(time.Time{})
 		h.NexusLoss()
 	case eventSetup:
-		f.control(e.setup, h)
+		f.request(e.setup, h)
 	}
 }
 
@@ -164,8 +173,8 @@ func (f *Function) Since() time.Time {
 	return f.since
 }
 
-// control answers a class request.
-func (f *Function) control(s setup, h Host) {
+// request answers a class request.
+func (f *Function) request(s setup, h Host) {
 	var err error
 	switch {
 	case s.isReset():
@@ -186,35 +195,21 @@ func (f *Function) control(s setup, h Host) {
 // acknowledge ends a request without data by a read of no bytes, which
 // os.File.Read would not carry out.
 func (f *Function) acknowledge() error {
-	return f.raw(func(fd int) error {
-		_, err := unix.Read(fd, nil)
-		return err
-	})
+	_, err := unix.Read(f.fd0, nil)
+	return err
 }
 
 // stall refuses a request: I/O against its direction, which fails with EL2HLT.
-func (f *Function) stall(s setup) error {
-	return f.raw(func(fd int) error {
-		var err error
-		if s.requestType&deviceToHost != 0 {
-			_, err = unix.Read(fd, nil)
-		} else {
-			_, err = unix.Write(fd, nil)
-		}
-		if err == unix.EL2HLT {
-			return nil
-		}
-		return err
-	})
-}
-
-func (f *Function) raw(call func(fd int) error) error {
-	conn, err := f.ep0.SyscallConn()
-	if err != nil {
-		return err
+func (f *Function) stall(s setup) (err error) {
+	if s.requestType&deviceToHost != 0 {
+		_, err = unix.Read(f.fd0, nil)
+	} else {
+		_, err = unix.Write(f.fd0, nil)
 	}
-	cerr := conn.Control(func(fd uintptr) { err = call(int(fd)) })
-	return errors.Join(err, cerr)
+	if err == unix.EL2HLT {
+		return nil
+	}
+	return err
 }
 
 // transient reports whether reading events may go on: EIDRM is a request that

@@ -28,8 +28,8 @@ func (f *Function) haltIn() error  { return f.halt(f.in, unix.Read) }
 func (f *Function) haltOut() error { return f.halt(f.out, unix.Write) }
 
 func (f *Function) halt(fd int, against func(int, []byte) (int, error)) error {
-	if !f.isReady() {
-		return bot.ErrDisabled
+	if err := f.pass(false); err != nil {
+		return err
 	}
 	switch _, err := f.interruptible(fd, against, nil); err {
 	case unix.EBADMSG:

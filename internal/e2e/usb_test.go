@@ -71,18 +71,124 @@ func driveGuest(t *testing.T, files map[string]string, script string) *lab.Resul
 	return r
 }
 
+// TestUSBDrive has the kernel's own drivers read three drives in one gadget,
+// the larger ones in samples, and changes the disc in the first.
 func TestUSBDrive(t *testing.T) {
 	t.Parallel()
-	dir := library(t, map[string]lab.Image{"a.iso": {Size: 3 << 20, Seed: 30}})
-	driveGuest(t, map[string]string{"/a.iso": filepath.Join(dir, "a.iso")}, `
+	dir := library(t, map[string]lab.Image{
+		"a.iso": {Size: 3 << 20, Seed: 30},
+		"b.iso": {Kind: lab.UDF, Size: 2 << 20, Seed: 31},
+	})
+	driveGuest(t, map[string]string{"/a.iso": filepath.Join(dir, "a.iso"), "/b.iso": filepath.Join(dir, "b.iso")}, `
+		# large FILE MIB: a sparse image of this size with data here and there
+		large() {
+			cp /a.iso $1 && truncate -s $2M $1
+			for at in $samples; do [ $at -ge $2 ] || dd if=/dev/urandom of=$1 bs=64k seek=$((at * 16)) count=1 conv=notrunc 2>/dev/null; done
+		}
+		# sampled FILE DEVICE
+		sampled() {
+			[ $(stat -c %s $1) = $(($(cat /sys/block/$2/size) * 512)) ] || fail size of $2
+			for at in 0 $samples; do
+				[ $(($at * 1048576)) -lt $(stat -c %s $1) ] || continue
+				dd if=$1 of=/tmp/want bs=64k skip=$((at * 16)) count=1 2>/dev/null
+				dd if=/dev/$2 bs=64k skip=$((at * 16)) count=1 2>/dev/null | cmp - /tmp/want || fail "$2 at $at MiB"
+			done
+		}
+		samples="100 4095 4096 5000 8191 16384 24999"
+		large /dvd.iso 5001
+		large /bd.iso 25000
 		step serve
-		serve /a.iso
-		step same
+		serve /a.iso /dvd.iso /bd.iso
+		waitfor test -b /dev/sr2 || fail three drives
+		[ $(dmesg | grep -c "scsi3-mmc drive") = 3 ] || fail not drives
+		usbdrive status | grep "speed=super-speed host=true" || fail status
 		same /a.iso
-		step files
 		files iso9660
-		usbdrive status
+		step samples
+		sampled /dvd.iso sr1
+		sampled /bd.iso sr2
+
+		step swap
+		before=$(enumerated)
+		usbdrive insert /b.iso || fail insert
+		files udf
+		same /b.iso
+		guesttool eject /dev/sr0 || fail eject
+		usbdrive status | grep "^open /b.iso" || fail the disc should lie on the tray
+		[ "$(guesttool status /dev/sr0)" = open ] || fail "status $(guesttool status /dev/sr0)"
+		guesttool closetray /dev/sr0 || fail close
+		same /b.iso
+		step prevent
+		mount -t udf -o ro /dev/sr0 /mnt || fail mount
+		refused usbdrive eject | grep usb:g0 || fail the holder has no name
+		refused usbdrive insert /a.iso
+		usbdrive insert /a.iso force || fail force
+		umount /mnt || fail umount
+		same /a.iso
+		usbdrive eject || fail eject
+		[ "$(guesttool status /dev/sr0)" = open ] || fail "status $(guesttool status /dev/sr0)"
+		[ $(enumerated) = $before ] && ! dmesg | grep "USB disconnect" || fail the device was enumerated again
+		! dmesg | grep -i "i/o error" || fail errors
 		step stop
+		stop
+		step end`)
+}
+
+// TestUSBRecovery does to a drive what cables, hosts and crashes do.
+func TestUSBRecovery(t *testing.T) {
+	t.Parallel()
+	dir := library(t, map[string]lab.Image{"a.iso": {Size: 1 << 20, Seed: 32}, "b.iso": {Size: 24 << 20, Seed: 33}})
+	driveGuest(t, map[string]string{"/a.iso": filepath.Join(dir, "a.iso"), "/b.iso": filepath.Join(dir, "b.iso")}, `
+		device() { dirname $(grep -l "optical drive" /sys/bus/usb/devices/*/product); }
+		step high speed
+		serve -speed=high-speed -mmc /a.iso
+		usbdrive status | grep speed=high-speed || fail status
+		cat $(device)/*/bInterfaceSubClass | grep 02 || fail subclass
+		same /a.iso
+		stop
+
+		serve /a.iso /b.iso
+		waitfor test -b /dev/sr1 || fail two drives
+		step reset in the middle of data
+		{ sha256sum /dev/sr1 >/tmp/sum; touch /tmp/done; } &
+		for n in 1 2 3; do
+			waitfor sh -c "set -- \$(cat /sys/block/sr1/stat); [ \$3 -gt $((n * 12000)) ]"
+			guesttool reset /dev/sr1 bus || fail reset
+		done
+		[ ! -e /tmp/done ] || fail the read ended too soon for this test
+		waitfor test -e /tmp/done || fail the read hangs
+		[ "$(cut -d' ' -f1 /tmp/sum)" = $(sha256sum /b.iso | cut -d' ' -f1) ] || fail the read is wrong
+		grep -c "event=enable" /tmp/drive.log
+
+		step deauthorise
+		dev=$(device)
+		echo 0 >$dev/authorized || fail deauthorise
+		gone
+		usbdrive status | grep host=false || fail status
+		echo 1 >$dev/authorized || fail authorise
+		appear
+		same /a.iso
+
+		step rebind
+		echo >/sys/kernel/config/usb_gadget/spindle-g0/UDC || fail unbind
+		gone
+		echo dummy_udc.0 >/sys/kernel/config/usb_gadget/spindle-g0/UDC || fail bind
+		appear
+		same /a.iso
+
+		step suspend
+		resets=$(dmesg | grep -c "reset SuperSpeed")
+		echo devices >/sys/power/pm_test && echo 1 >/sys/module/suspend/parameters/pm_test_delay
+		echo freeze >/sys/power/state || fail suspend
+		grep -q event=suspend /tmp/drive.log || fail the drive was not suspended
+		same /a.iso
+		[ $(dmesg | grep -c "reset SuperSpeed") -le $((resets + 1)) ] || fail the host had to reset what it resumed
+
+		step kill
+		kill -9 $drive
+		gone
+		serve /a.iso
+		same /a.iso
 		stop
 		step end`)
 }
