@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -133,7 +134,10 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO without a writer is no reason to wait
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w (hint: spindle.toml(5) says what goes into it; one drive needs none)", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +146,8 @@ func Load(path string) (*Config, error) {
 		return nil, err
 	} else if fi.IsDir() {
 		return nil, &Error{File: path, Reason: "it is a directory", Hint: "name the file in it"}
+	} else if fi.Mode()&fs.ModeNamedPipe != 0 {
+		return nil, &Error{File: path, Reason: "it is a FIFO", Hint: "a reload must be able to read it again"}
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err != nil {

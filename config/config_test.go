@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -186,6 +187,12 @@ func TestLoad(t *testing.T) {
 	}
 	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "directory") {
 		t.Errorf("directory: %v", err)
+	}
+	if err := syscall.Mkfifo(dir+"/fifo", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(dir + "/fifo"); err == nil || !strings.Contains(err.Error(), "it is a FIFO") {
+		t.Errorf("FIFO: %v", err)
 	}
 	os.Mkdir(filepath.Join(dir, "here"), 0o755)
 	os.WriteFile(path, []byte("[library]\ndirs = [\"here\", \"gone\", \"spindle.toml\"]\n"), 0o644)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -70,12 +71,25 @@ func (a *app) client() *client.Client {
 // show prints v as JSON, or as text prints it.
 func (a *app) show(v any, text func(io.Writer)) error {
 	if !a.json {
-		text(a.out)
-		return nil
+		var b strings.Builder
+		text(&b)
+		_, err := io.WriteString(a.out, printable(b.String()))
+		return err
 	}
 	e := json.NewEncoder(a.out)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
+}
+
+// printable puts a question mark in the place of what a terminal would obey:
+// names of files and of hosts come from others.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // report prints an error, once and here only, with hints on lines of their own.
@@ -93,13 +107,13 @@ func (a *app) report(w io.Writer, err error) {
 		if m, h, ok := strings.Cut(message, " (hint: "); ok && strings.HasSuffix(h, ")") {
 			message, hint = m, strings.TrimSuffix(h, ")")
 		}
-		fmt.Fprintln(w, "spindle:", message)
+		fmt.Fprintln(w, "spindle:", printable(message))
 		if hint != "" {
-			fmt.Fprintln(w, "hint:", hint)
+			fmt.Fprintln(w, "hint:", printable(hint))
 		}
 	}
 	if e.Hint != "" {
-		fmt.Fprintln(w, "hint:", e.Hint)
+		fmt.Fprintln(w, "hint:", printable(e.Hint))
 	}
 }
 

@@ -41,9 +41,9 @@ func printStatus(w io.Writer, s *client.Status) {
 
 func discOf(d *client.Drive) string {
 	if d.Next != "" {
-		return d.Next
+		return oneLine(d.Next)
 	}
-	return cmp.Or(d.Disc, "-")
+	return cmp.Or(oneLine(d.Disc), "-")
 }
 
 func pendingAct(p *client.Pending) string {
@@ -88,9 +88,9 @@ func printImages(w io.Writer, list []client.Image) {
 	for _, i := range list {
 		label := i.Label
 		if i.Error != "" {
-			label = "cannot be opened: " + i.Error
+			label = "cannot be opened: " + oneLine(i.Error)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", i.Name, sizeOf(i.Size), cmp.Or(i.Medium, "-"), cmp.Or(label, "-"))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", oneLine(i.Name), sizeOf(i.Size), cmp.Or(i.Medium, "-"), cmp.Or(label, "-"))
 	}
 	t.Flush()
 }
@@ -115,4 +115,9 @@ func printInfo(w io.Writer, i *client.Info) {
 		row("warning", text)
 	}
 	t.Flush()
+}
+
+// oneLine keeps a name in its cell of a table.
+func oneLine(name string) string {
+	return strings.NewReplacer("\n", "?", "\t", "?", "\v", "?", "\f", "?").Replace(name)
 }
