@@ -1,11 +1,15 @@
 package daemon
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"net"
 	"strings"
 
 	"spindle/config"
 	"spindle/gadget"
+	"spindle/gadget/usbip"
 	"spindle/internal/api/client"
 )
 
@@ -13,7 +17,7 @@ import (
 func (d *Daemon) openCarrier(w *wanted) (carrier, error) {
 	switch {
 	case w.cfg.USBIP != "":
-		return nil, errors.New("USB/IP is not served yet (hint: take usbip out)")
+		return d.openUSBIP(w)
 	case w.cfg.Mode == config.Kernel:
 		return nil, errors.New(`the kernel's mass storage is not served yet (hint: take mode = "kernel" out)`)
 	}
@@ -61,4 +65,43 @@ type cable struct{ *gadget.Gadget }
 func (c cable) Status() client.Gadget {
 	s := c.Gadget.Status()
 	return client.Gadget{UDC: s.UDC, State: s.State, Speed: s.Speed}
+}
+
+// A network is a gadget that USB/IP clients import.
+type network struct {
+	server *usbip.Server
+	l      net.Listener
+}
+
+func (d *Daemon) openUSBIP(w *wanted) (carrier, error) {
+	c := &w.cfg
+	l, err := net.Listen("tcp", c.USBIP)
+	if err != nil {
+		return nil, fmt.Errorf("USB/IP: %w (hint: another program has that port, or the address is not of this machine)", err)
+	}
+	s := usbip.NewServer(usbip.Options{
+		Log: d.log.With("gadget", c.Name), VendorID: c.VendorID, ProductID: c.ProductID, Subclass: byte(c.Subclass),
+		Manufacturer: c.Manufacturer, Product: c.Product, Serial: d.usbSerial(c), Stall: c.Stall,
+	}, w.units)
+	return network{s, l}, nil
+}
+
+// Serve implements carrier.
+func (n network) Serve(ctx context.Context) error { return n.server.Serve(ctx, n.l) }
+
+// Close implements carrier.
+func (n network) Close() error {
+	if err := n.l.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// Status implements carrier.
+func (n network) Status() client.Gadget {
+	s := client.Gadget{UDC: n.l.Addr().String(), State: "not attached"}
+	if host := n.server.Importer(); host != "" {
+		s.State = "imported by " + host
+	}
+	return s
 }

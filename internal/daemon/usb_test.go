@@ -3,7 +3,9 @@ package daemon
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -127,4 +129,48 @@ func TestUSB(t *testing.T) {
 		<-done
 		check("stop", "close a", "close c")
 	})
+}
+
+// USB alone opens no iSCSI port, and a gadget follows the configuration while
+// the daemon runs. USB/IP is the kind that needs no hardware.
+func TestGadgetFollowsConfiguration(t *testing.T) {
+	r := newRig(t)
+	usb := func(more string) string {
+		return "[iscsi]\nlisten = []\n[drive.cd0]\ndisc = \"a.iso\"\n[drive.cd0.usb]\ngadget = \"g0\"\n[gadget.g0]\nusbip = \"127.0.0.1:0\"\n" + more
+	}
+	r.start(usb(""))
+	s := r.status()
+	if len(s.Gadgets) != 1 || len(s.Portals) != 0 || s.Gadgets[0].Drives[0] != "cd0" || s.Gadgets[0].State != "not attached" {
+		t.Fatalf("gadgets %+v, portals %v", s.Gadgets, s.Portals)
+	}
+	first := s.Gadgets[0].UDC
+	devices(t, first)
+
+	r.write(usb("product = \"Another\"\n"))
+	r.d.Reload()
+	r.await("the gadget is another", func(s *client.Status) bool { return len(s.Gadgets) == 1 && s.Gadgets[0].UDC != first })
+	devices(t, r.status().Gadgets[0].UDC)
+	if c, err := net.Dial("tcp", first); err == nil {
+		c.Close()
+		t.Error("the gadget of before is there still")
+	}
+
+	r.write("[iscsi]\nlisten = []\n[drive.cd0]\ndisc = \"a.iso\"\n")
+	r.d.Reload()
+	r.await("the gadget went", func(s *client.Status) bool { return len(s.Gadgets) == 0 })
+}
+
+// devices asks a USB/IP server what it has: one device.
+func devices(t *testing.T, addr string) {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	answer := make([]byte, 12)
+	c.Write([]byte{0x01, 0x11, 0x80, 0x05, 0, 0, 0, 0})
+	if _, err := io.ReadFull(c, answer); err != nil || answer[11] != 1 {
+		t.Errorf("OP_REP_DEVLIST %x, %v; want one device", answer, err)
+	}
 }
