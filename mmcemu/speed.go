@@ -11,6 +11,7 @@ import (
 var speedCommands = []command{
 	{0xAC, "GET PERFORMANCE", concurrent, alloc{}, checkPerformance, (*Drive).performance},
 	{0xB6, "SET STREAMING", 0, alloc{}, checkStreaming, (*Drive).setStreaming},
+	{0xA7, "SET READ AHEAD", 0, alloc{}, nil, (*Drive).setReadAhead},
 	{0xBB, "SET CD SPEED", 0, alloc{}, nil, (*Drive).setSpeed},
 }
 
@@ -76,6 +77,9 @@ func (d *Drive) setSpeed(_ context.Context, cmd *scsi.Command, _ *medium) error 
 	d.keepSpeed(speed)
 	return nil
 }
+
+// setReadAhead answers SET READ AHEAD: there is nothing to read ahead of.
+func (d *Drive) setReadAhead(context.Context, *scsi.Command, *medium) error { return nil }
 
 // streamingLen is the length of the performance descriptor of SET STREAMING.
 const streamingLen = 28

@@ -98,12 +98,7 @@ func lastSession(l *disc.Layout, msf bool) []byte {
 }
 
 func appendTrack(b []byte, number, control byte, at disc.LBA, msf bool) []byte {
-	b = append(b, 0, 0x10|control&0x0F, number, 0)
-	if msf {
-		a := at.MSF()
-		return append(b, 0, a.M, a.S, a.F)
-	}
-	return binary.BigEndian.AppendUint32(b, uint32(at))
+	return appendAddress(append(b, 0, 0x10|control&0x0F, number, 0), at, msf)
 }
 
 // Addresses of the full TOC of a disc with several sessions, those of a disc

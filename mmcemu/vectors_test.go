@@ -14,9 +14,9 @@ import (
 // enhancedCD is the disc of the reference's vector: two audio tracks, then an
 // XA data track in a second session.
 func enhancedCD() *fakeDisc {
-	return &fakeDisc{seed: 1, layout: &disc.Layout{Kind: disc.CD, Sessions: []disc.Session{
+	return &fakeDisc{seed: 1, layout: &disc.Layout{Kind: disc.CD, MCN: "1234567890123", Sessions: []disc.Session{
 		{Number: 1, LeadOut: 40000, Tracks: []disc.Track{
-			{Number: 1, Mode: disc.Audio, Pregap: -150},
+			{Number: 1, Mode: disc.Audio, Pregap: -150, ISRC: "USABC2600001"},
 			{Number: 2, Mode: disc.Audio, Pregap: 20000, Start: 20000},
 		}},
 		{Number: 2, Type: 0x20, LeadOut: 81400, Tracks: []disc.Track{
@@ -106,6 +106,15 @@ func TestVectors(t *testing.T) {
 		{"READ TRACK INFORMATION, LBA", enhanced, "52 00 00 00 c8 c8 00 00 0c", "00 22 03 02 00 04 02 00 00 00 C8 C8"},
 		{"READ TRACK INFORMATION, session", enhanced, "52 02 00 00 00 02 00 00 0c", "00 22 03 02 00 04 02 00 00 00 C8 C8"},
 		{"READ DISC INFORMATION, Enhanced CD", enhanced, "51 00 00 00 00 00 00 00 09", "00 20 0E 01 02 03 03 20 00"},
+		{"READ SUB-CHANNEL, status", cd, "42 00 00 01 00 00 00 00 ff", "00 00 00 00"},
+		{"READ SUB-CHANNEL, position", cd, "42 00 40 01 00 00 00 00 ff", "00 00 00 0C 01 14 01 01 00 00 00 00 00 00 00 00"},
+		{"READ SUB-CHANNEL, position, MSF", cd, "42 02 40 01 00 00 00 00 ff", "00 00 00 0C 01 14 01 01 00 00 02 00 00 00 00 00"},
+		{"READ SUB-CHANNEL, no catalogue number", cd, "42 00 40 02 00 00 00 00 ff", "00 00 00 14 02 00 00 00 00000000000000000000000000000000"},
+		{"READ SUB-CHANNEL, catalogue number", enhanced, "42 00 40 02 00 00 00 00 ff", "00 00 00 14 02 00 00 00 80 31323334353637383930313233 00 00"},
+		{"READ SUB-CHANNEL, ISRC", enhanced, "42 00 40 03 00 00 01 00 ff", "00 00 00 14 03 10 01 00 80 555341424332363030303031 00 00 00"},
+		{"READ HEADER", cd, "44 00 00 00 00 10 00 00 08", "01 00 00 00 00 00 00 10"},
+		{"READ HEADER, MSF, XA", enhanced, "44 02 00 00 c8 c8 00 00 08", "02 00 00 00 00 0B 1B 19"},
+		{"SET READ AHEAD", empty, "a7 00 00 00 00 10 00 00 00 20", ""},
 		{"REPORT KEY, region", empty, "a4 00 00 00 00 00 00 00 00 08 08", "00 06 00 00 25 FF 01 00"},
 		{"REQUEST SENSE", empty, "03 00 00 00 12", "70 00 00 00 00 00 00 0A 00 00 00 00 00 00 00 00 00 00"},
 		{"MECHANISM STATUS", empty, "bd 00 00 00 00 00 00 00 00 08", "00 00 00 00 00 00 00 00"},
@@ -209,6 +218,12 @@ func TestRefusals(t *testing.T) {
 		{"READ CD between sessions", enhanced, "be 00 00 00 a0 00 00 00 01 10 00", scsi.ErrLBAOutOfRange},
 		{"READ CD MSF backwards", cd, "b9 00 00 00 03 00 00 02 00 10 00", field},
 		{"READ CD MSF second 60", cd, "b9 00 00 00 3c 00 00 02 00 10 00", field},
+		{"READ SUB-CHANNEL format", cd, "42 00 40 00 00 00 00 00 ff", field},
+		{"READ SUB-CHANNEL, ISRC of no track", cd, "42 00 40 03 00 00 02 00 ff", field},
+		{"READ SUB-CHANNEL, empty", empty, "42 00 40 01 00 00 00 00 ff", scsi.ErrMediumNotPresentTrayClosed},
+		{"READ HEADER beyond", cd, "44 00 00 00 03 e8 00 00 08", scsi.ErrLBAOutOfRange},
+		{"READ HEADER of audio", enhanced, "44 00 00 00 00 00 00 00 08", scsi.ErrIllegalMode},
+		{"READ HEADER between sessions", enhanced, "44 00 00 00 a0 00 00 00 08", scsi.ErrLBAOutOfRange},
 		{"SEEK beyond", cd, "2b 00 00 00 03 e8", scsi.ErrLBAOutOfRange},
 		{"VERIFY beyond", cd, "2f 00 00 00 03 e8 00 00 01", scsi.ErrLBAOutOfRange},
 		{"START, empty", empty, "1b 00 00 00 01", scsi.ErrMediumNotPresentTrayClosed},

@@ -1,0 +1,105 @@
+package mmcemu
+
+import (
+	"context"
+	"encoding/binary"
+
+	"spindle/isostore/disc"
+	"spindle/scsi"
+)
+
+var subChannelCommands = []command{
+	{0x42, "READ SUB-CHANNEL", needsMedium | concurrent, alloc16(7), checkSubChannel, (*Drive).readSubChannel},
+	{0x44, "READ HEADER", needsMedium | concurrent, alloc16(7), nil, (*Drive).readHeader},
+}
+
+// Formats of READ SUB-CHANNEL.
+const (
+	currentPosition = 1
+	mediaCatalog    = 2
+	trackISRC       = 3
+)
+
+const subQBit = 0x40
+
+func checkSubChannel(cdb *scsi.CDB) error {
+	if f := cdb[3]; cdb[2]&subQBit != 0 && (f < currentPosition || f > trackISRC) {
+		return scsi.FieldInCDB(3, -1)
+	}
+	return nil
+}
+
+// readSubChannel answers READ SUB-CHANNEL from what the layout says: the
+// position is the start of the first track, since nothing plays.
+//
+//	CDB  byte 1 bit 1 MSF; byte 2 bit 6 SUBQ; byte 3 format; byte 6 track of an ISRC
+//	data 0, audio status 0 for none, length (2); with SUBQ the format:
+//	     position, 12 bytes: 1, ADR and control, track, index, absolute and
+//	     relative address (4 each)
+//	     catalogue number, 20 bytes: 2, 3 zeros, valid bit, 13 digits, 2 zeros
+//	     ISRC, 20 bytes: 3, ADR and control, track, 0, valid bit, 12 characters, 3 zeros
+//
+// It fails with INVALID FIELD IN CDB for a track that is not there.
+// Source: MMC-6, READ SUB-CHANNEL.
+func (d *Drive) readSubChannel(_ context.Context, cmd *scsi.Command, m *medium) error {
+	l, msf := m.layout, cmd.CDB[1]&2 != 0
+	b := make([]byte, 4, 24)
+	if cmd.CDB[2]&subQBit == 0 {
+		return cmd.In.Reply(b)
+	}
+	switch cmd.CDB[3] {
+	case currentPosition:
+		t := l.First()
+		b = append(b, currentPosition, 0x10|t.Control&0x0F, t.Number, 1)
+		b = appendAddress(appendAddress(b, t.Start, msf), 0, false)
+	case mediaCatalog:
+		b = appendCode(append(b, mediaCatalog, 0, 0, 0), l.MCN, 13, 2)
+	case trackISRC:
+		_, t := findTrack(l, byTrack, uint32(cmd.CDB[6]))
+		if t == nil {
+			return scsi.FieldInCDB(6, -1)
+		}
+		b = appendCode(append(b, trackISRC, 0x10|t.Control&0x0F, t.Number, 0), t.ISRC, 12, 3)
+	}
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)-4))
+	return cmd.In.Reply(b)
+}
+
+// appendCode appends a code of n characters behind its valid bit, and zeros;
+// only zeros for a code that is not there.
+func appendCode(b []byte, code string, n, zeros int) []byte {
+	if len(code) != n {
+		return append(b, make([]byte, 1+n+zeros)...)
+	}
+	return append(append(append(b, 0x80), code...), make([]byte, zeros)...)
+}
+
+func appendAddress(b []byte, at disc.LBA, msf bool) []byte {
+	if msf {
+		a := at.MSF()
+		return append(b, 0, a.M, a.S, a.F)
+	}
+	return binary.BigEndian.AppendUint32(b, uint32(at))
+}
+
+// readHeader answers READ HEADER: the mode of a sector and its address.
+//
+//	CDB  byte 1 bit 1 MSF; bytes 2-5 LBA
+//	data mode, 3 zeros, address (4)
+//
+// It fails with ILLEGAL MODE FOR THIS TRACK for audio, which has no header.
+// Source: MMC-3, READ HEADER.
+func (d *Drive) readHeader(_ context.Context, cmd *scsi.Command, m *medium) error {
+	lba := binary.BigEndian.Uint32(cmd.CDB[2:])
+	if err := checkRange(m, lba, 1); err != nil {
+		return err
+	}
+	_, t := m.layout.TrackAt(disc.LBA(lba))
+	switch {
+	case t == nil:
+		return scsi.ErrLBAOutOfRange.At(lba)
+	case !t.IsData():
+		return illegalMode(disc.LBA(lba))
+	}
+	return cmd.In.Reply(appendAddress([]byte{dataMode(t.Mode), 0, 0, 0}, disc.LBA(lba), cmd.CDB[1]&2 != 0))
+}
