@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -108,4 +109,42 @@ func checkHost(t *testing.T, log, name string, table, differences map[string]str
 			t.Errorf("%s: %s: %s is in no table", name, k, v)
 		}
 	}
+}
+
+// TestDriveBattery plays the raw host against our drive behind FunctionFS.
+func TestDriveBattery(t *testing.T) {
+	lab.Need(t, "kernel", "xorriso")
+	t.Parallel()
+	dir := library(t, map[string]lab.Image{"a.iso": {Size: 3 << 20, Seed: 33}, "b.iso": {Size: 1 << 20, Seed: 34}})
+	g := &lab.Guest{
+		Modules:  driveModules,
+		Binaries: []string{"guesttool"},
+		Data: map[string][]byte{
+			"/bin/usbdrive": lab.GoBinary(t, "spindle/internal/e2e/usbdrive"),
+			"/bin/usbhost":  lab.GoBinary(t, "spindle/internal/lab/guest/usbhost"),
+		},
+		Files: map[string]string{"/a.iso": filepath.Join(dir, "a.iso"), "/b.iso": filepath.Join(dir, "b.iso")},
+		Script: drivePrelude + `
+play() { # NAME FLAGS...
+	name=$1
+	shift
+	serve "$@" /a.iso /b.iso
+	waitfor test -b /dev/sr1 || fail the kernel sees one drive
+	echo "usbhost| begin $name"
+	usbhost select || fail usbhost
+	appear
+	same /a.iso
+	stop
+}
+play super
+play super-stall -stall
+play high -speed=high-speed`,
+	}
+	r := g.Run(t)
+	if r.Status != 0 {
+		t.Errorf("status %d; want 0", r.Status)
+	}
+	checkHost(t, r.Log, "super", spindleAnswers, nil)
+	checkHost(t, r.Log, "super-stall", spindleAnswers, spindleStall)
+	checkHost(t, r.Log, "high", spindleAnswers, answers(highSpeed))
 }

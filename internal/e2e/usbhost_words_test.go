@@ -129,3 +129,14 @@ port reset in data-out: csw=0; read: data=131072 halt=none csw=0 residue=0 same=
 SET FEATURE halt IN: status=1 met=stall; cleared: csw=0
 SET FEATURE halt OUT: status=1 met=stall; cleared: csw=0
 end: ok`)
+
+// spindleStall is what the option Stall changes. Of a transfer that a stall ends
+// usbfs does not say how much came.
+var spindleStall = answers(`
+4 Hi>Dn: data=0 halt=data csw=0 residue=512 sense=-
+5 Hi>Di, short packet: data=36 halt=csw csw=0 residue=476 sense=-
+5 Hi>Di, full packets: data=0 halt=data csw=0 residue=2048 sense=-
+5 Hi>Di by one: data=0 halt=data csw=0 residue=1 sense=-
+8 Hi<>Do: data=0 halt=data csw=1 residue=512 sense=5/1A/00
+unknown command, in: data=0 halt=data csw=1 residue=512 sense=5/20/00
+LBA out of range: data=0 halt=data csw=1 residue=2048 sense=5/21/00`)
