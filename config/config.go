@@ -25,6 +25,10 @@ type Config struct {
 	Drives  []Drive  // by name
 	Gadgets []Gadget // by name
 
+	// Unsaid are the paths that the file leaves out: what they default to
+	// depends on who runs the daemon.
+	Unsaid struct{ Dirs, State, Socket bool }
+
 	// Warnings are for people: what is odd but no reason not to serve. Only
 	// Load, which looks at the file system, sets them.
 	Warnings []string
@@ -120,11 +124,13 @@ func Default() *Config {
 
 // defaults is Default for a file, which names its drives itself.
 func defaults() *Config {
-	return &Config{
+	c := &Config{
 		Library: Library{Dirs: []string{"/var/lib/spindle/images"}},
 		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260"}},
 		Daemon:  Daemon{State: "/var/lib/spindle", Socket: "/run/spindle/spindle.sock", LogLevel: slog.LevelInfo},
 	}
+	c.Unsaid.Dirs, c.Unsaid.State, c.Unsaid.Socket = true, true, true
+	return c
 }
 
 // Load reads, parses and checks the file at path. Its error joins an *Error for

@@ -66,6 +66,10 @@ func TestDefaults(t *testing.T) {
 	if err != nil || len(c.ISCSI.Listen) != 0 {
 		t.Errorf("empty list: %+v, %v", c, err)
 	}
+	said, err := Parse("x", []byte("[library]\ndirs = [\"/var/lib/spindle/images\"]\n[daemon]\nstate = \"/var/lib/spindle\"\n"))
+	if err != nil || said.Unsaid.Dirs || said.Unsaid.State || !said.Unsaid.Socket || !empty.Unsaid.Dirs || !empty.Unsaid.State {
+		t.Errorf("what the file says: %+v, %v", said, err)
+	}
 	d := Default()
 	if err := d.Validate(); err != nil || d.Drive("cd0") == nil || d.Drive("cd1") != nil {
 		t.Errorf("Default: %+v, %v", d, err)

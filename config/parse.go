@@ -55,6 +55,7 @@ func syntaxError(name string, err error) error {
 func (c *Config) read(top *table) {
 	lib := top.table("library")
 	lib.strings("dirs", &c.Library.Dirs)
+	c.Unsaid.Dirs = !lib.says("dirs")
 	for i, dir := range c.Library.Dirs {
 		if dir != "" && !filepath.IsAbs(dir) {
 			c.Library.Dirs[i] = filepath.Join(filepath.Dir(c.Path), dir)
@@ -69,6 +70,7 @@ func (c *Config) read(top *table) {
 	d := top.table("daemon")
 	d.string("state", &c.Daemon.State)
 	d.string("socket", &c.Daemon.Socket)
+	c.Unsaid.State, c.Unsaid.Socket = !d.says("state"), !d.says("socket")
 	d.level("log_level", &c.Daemon.LogLevel)
 	d.bool("log_json", &c.Daemon.LogJSON)
 	d.done()
@@ -221,6 +223,12 @@ func (t *table) id(key string, dst *uint16) {
 		return
 	}
 	*dst = uint16(n)
+}
+
+// says reports whether the file has the key.
+func (t *table) says(key string) bool {
+	_, ok := t.m[key]
+	return ok
 }
 
 // choice takes one of a few texts.

@@ -64,7 +64,6 @@ func (a *app) serveCommand() *cobra.Command {
 // flags.
 func (s *serve) load() (*config.Config, error) {
 	c := config.Default()
-	system := *c
 	if s.config != "" {
 		var err error
 		if c, err = config.Load(s.config); err != nil {
@@ -73,9 +72,13 @@ func (s *serve) load() (*config.Config, error) {
 	}
 	// What neither file nor flag says depends on who runs the daemon.
 	paths := daemon.DefaultPaths()
-	setUnset(&c.Daemon.State, system.Daemon.State, paths.State)
-	setUnset(&c.Daemon.Socket, system.Daemon.Socket, paths.Socket)
-	if slices.Equal(c.Library.Dirs, system.Library.Dirs) {
+	if c.Unsaid.State {
+		c.Daemon.State = paths.State
+	}
+	if c.Unsaid.Socket {
+		c.Daemon.Socket = paths.Socket
+	}
+	if c.Unsaid.Dirs {
 		c.Library.Dirs = []string{paths.Library}
 	}
 	if err := s.override(c); err != nil {
@@ -84,12 +87,6 @@ func (s *serve) load() (*config.Config, error) {
 	// The daemon looks at those directories that are in force itself.
 	c.Warnings = slices.DeleteFunc(c.Warnings, func(w string) bool { return strings.HasPrefix(w, "image directory") })
 	return c, c.Validate()
-}
-
-func setUnset(v *string, unset, value string) {
-	if *v == unset {
-		*v = value
-	}
 }
 
 // override puts flags in the place of what c says.
