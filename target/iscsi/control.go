@@ -174,7 +174,10 @@ func (c *conn) taskManagement(h *header) error {
 	if busy {
 		return c.reject(h, rejectImmediate)
 	}
-	if !c.inOrder(h, func(h *header) { c.srv.running.Go(func() { c.manage(h) }) }) {
+	if !c.inOrder(h, func(h *header) {
+		skipped := c.skipAborted(h)
+		c.srv.running.Go(func() { c.manage(h, skipped) })
+	}) {
 		s.doneManaging()
 	}
 	return nil
@@ -186,9 +189,30 @@ func (s *session) doneManaging() {
 	s.mu.Unlock()
 }
 
-func (c *conn) manage(h *header) {
+// skipAborted takes the place of the command that ABORT TASK names and that has
+// not come to its turn: it counts as received and aborted (RFC 7143, 11.6.1).
+func (c *conn) skipAborted(h *header) bool {
+	s, ref := c.sess, h.u32(32)
+	exp, maximum := s.window()
+	s.mu.Lock()
+	running := s.tasks[h.u32(20)] != nil
+	s.mu.Unlock()
+	if h.flags()&tmfFunctionMask != tmfAbortTask || running || before(ref, exp) || before(maximum, ref) || !before(ref, h.cmdSN()) {
+		return false
+	}
+	if kept := s.early[ref]; kept.drop != nil {
+		kept.drop()
+	}
+	delete(s.early, ref)
+	return s.order(ref, held{run: func() {}})
+}
+
+func (c *conn) manage(h *header, skipped bool) {
 	defer c.sess.doneManaging()
-	response := c.runFunction(h)
+	response := byte(tmfComplete)
+	if !skipped {
+		response = c.runFunction(h)
+	}
 	var r header
 	r.start(opTaskMgmtResp, flagFinal)
 	r[2] = response
@@ -228,17 +252,13 @@ func tmfResponse(err error) byte {
 	return tmfRejected
 }
 
-// abortTask ends one task. A task that has not arrived yet, but whose CmdSN is
-// inside the window, counts as arrived and aborted (RFC 7143, 11.6.1).
+// abortTask ends one task.
 func (c *conn) abortTask(h *header) byte {
-	s, tag, ref := c.sess, h.u32(20), h.u32(32)
+	s, tag := c.sess, h.u32(20)
 	s.mu.Lock()
 	t := s.tasks[tag]
 	s.mu.Unlock()
 	if t == nil {
-		if exp := s.expCmdSN.Load(); !before(ref, exp) && before(ref, h.cmdSN()) {
-			return tmfComplete
-		}
 		return tmfNoTask
 	}
 	ended, err := s.nexus.Abort(target.LUN(h.lun()), func(u *target.Task) bool {

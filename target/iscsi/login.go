@@ -317,7 +317,11 @@ func (x *exchange) respond(h *header, status loginStatus, flags byte, text []byt
 }
 
 // targetAddress is the portal that the initiator sees, as SendTargets says it.
+// The zone of an IPv6 address is ours, and means nothing to another machine.
 func targetAddress(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		a = &net.TCPAddr{IP: tcp.IP, Port: tcp.Port}
+	}
 	return fmt.Sprintf("%s,%d", a, portalGroupTag)
 }
 

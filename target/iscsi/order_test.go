@@ -81,3 +81,40 @@ func TestHeldDataStarvesNobody(t *testing.T) {
 	other.SetDeadline(time.Now().Add(10 * time.Second))
 	mustDo(t, other, read10(0, 300), 300*2048, nil, 0)
 }
+
+// ABORT TASK of a command that waits for its turn, or has not come at all,
+// takes its place: it never runs, and what waits behind it does (RFC 7143,
+// 11.6.1).
+func TestAbortOutOfTurn(t *testing.T) {
+	abort := func(c *initiator.Conn, tag, ref uint32) *initiator.PDU {
+		return initiator.New(initiator.TaskMgmt|initiator.Immediate, 0x81).
+			Put32(16, 70).Put32(20, tag).Put32(24, c.CmdSN+2).Put32(32, ref)
+	}
+	tests := []struct {
+		name string
+		held bool // the command has come, past the gap
+	}{{"held", true}, {"not sent", false}}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := serve(t, iscsi.Options{})
+			c := b.login(t)
+			ref := c.CmdSN
+			if tt.held {
+				ref++
+				send(t, c, c.NewCommand(read10(0, 1), 2048, 0).Put32(16, 71).Put32(24, ref))
+			}
+			send(t, c, abort(c, 71, ref))
+			if r := recv(t, c); r.Op() != initiator.TaskMgmtResp || r.Header[2] != 0 {
+				t.Fatalf("opcode %02x, response %d; want complete", r.Op(), r.Header[2])
+			}
+			if tt.held {
+				gap(t, c)
+			}
+			c.CmdSN = ref + 1
+			c.ITT = 80
+			if r := mustDo(t, c, cdb(opShort), 8, nil, 0); len(r.PDUs) != 1 {
+				t.Errorf("%d PDUs for the next command", len(r.PDUs))
+			}
+		})
+	}
+}
