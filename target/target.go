@@ -34,22 +34,29 @@ func (t *Target) Units() map[uint16]*Unit { return t.luns }
 // an I_T_L nexus for each logical unit.
 type Session struct {
 	target  *Target
-	nexuses map[uint16]*scsi.Nexus
-	other   *scsi.Nexus // for logical units that are not there
+	nexuses map[uint16]place
+	other   place // for logical units that are not there
 	leave   sync.Once
+}
+
+// A place is an I_T_L nexus with its lane in the unit's task set.
+type place struct {
+	*scsi.Nexus
+	lane *lane
 }
 
 // Open begins a session of the initiator port that like describes: its
 // Initiator, ISID, Port and Address are copied to the nexus of each unit.
 func (t *Target) Open(initiator string, isid [6]byte, port scsi.Port, address string) *Session {
-	nexus := func() *scsi.Nexus {
-		return &scsi.Nexus{Initiator: initiator, ISID: isid, Port: port, Address: address, Since: time.Now()}
+	nexus := func() place {
+		n := &scsi.Nexus{Initiator: initiator, ISID: isid, Port: port, Address: address, Since: time.Now()}
+		return place{n, new(lane)}
 	}
-	s := &Session{target: t, nexuses: map[uint16]*scsi.Nexus{}, other: nexus()}
+	s := &Session{target: t, nexuses: map[uint16]place{}, other: nexus()}
 	for lun, u := range t.luns {
 		n := nexus()
 		s.nexuses[lun] = n
-		u.join(n)
+		u.join(n.Nexus)
 	}
 	return s
 }
@@ -58,9 +65,9 @@ func (t *Target) Open(initiator string, isid [6]byte, port scsi.Port, address st
 // Owner of them is called any more, but for those that storage holds.
 func (s *Session) Close() {
 	s.leave.Do(func() {
-		s.target.none.abort(func(t *Task) bool { return t.Nexus == s.other })
+		s.target.none.abort(func(t *Task) bool { return t.Nexus == s.other.Nexus })
 		for lun, n := range s.nexuses {
-			s.target.luns[lun].leave(n)
+			s.target.luns[lun].leave(n.Nexus)
 		}
 	})
 }
@@ -72,11 +79,11 @@ func (s *Session) Submit(lun LUN, t *Task) {
 	n, ok := lun.number()
 	unit := s.target.luns[n]
 	if !ok || unit == nil || t.CDB[0] == reportLUNs {
-		t.Nexus = s.other
+		t.Nexus, t.lane = s.other.Nexus, s.other.lane
 		s.target.none.Submit(t)
 		return
 	}
-	t.Nexus = s.nexuses[n]
+	t.Nexus, t.lane = s.nexuses[n].Nexus, s.nexuses[n].lane
 	unit.Submit(t)
 }
 
@@ -86,7 +93,7 @@ var ErrNoLUN = errors.New("logical unit does not exist")
 func (s *Session) unit(lun LUN) (*Unit, *scsi.Nexus, error) {
 	n, ok := lun.number()
 	if u := s.target.luns[n]; ok && u != nil {
-		return u, s.nexuses[n], nil
+		return u, s.nexuses[n].Nexus, nil
 	}
 	return nil, nil, ErrNoLUN
 }
@@ -97,7 +104,7 @@ func (s *Session) unit(lun LUN) (*Unit, *scsi.Nexus, error) {
 func (s *Session) Abort(lun LUN, match func(*Task) bool) (bool, error) {
 	u, n, err := s.unit(lun)
 	if err != nil {
-		u, n = s.target.none, s.other
+		u, n = s.target.none, s.other.Nexus
 	}
 	ended, err := u.abort(func(t *Task) bool { return t.Nexus == n && match(t) })
 	return ended > 0, err
@@ -135,7 +142,7 @@ func (s *Session) ResetUnit(lun LUN) error {
 func (s *Session) Reset() error {
 	var errs []error
 	for lun, u := range s.target.luns {
-		errs = append(errs, u.reset(s.nexuses[lun], scsi.ErrTargetReset))
+		errs = append(errs, u.reset(s.nexuses[lun].Nexus, scsi.ErrTargetReset))
 	}
 	return errors.Join(errs...)
 }

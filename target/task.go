@@ -38,6 +38,7 @@ type Task struct {
 	Owner     Owner
 
 	unit       *Unit
+	lane       *lane
 	exclusive  bool
 	stuck      bool // aborted, and did not return in time
 	state      taskState

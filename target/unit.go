@@ -13,10 +13,12 @@ import (
 // A Unit is a logical unit with its one task set, shared by every target and
 // front end that carries it.
 //
-// The task set starts tasks in the order of Submit. Those that the logical
-// unit calls concurrent overlap; every other, every ORDERED one, and one that
-// will report a unit attention, runs alone. HEAD OF QUEUE goes before what
-// waits.
+// The task set starts the tasks of a nexus in the order of Submit. Those that
+// the logical unit calls concurrent overlap. Every other, and one that will
+// report a unit attention, waits for those of its nexus, and for such a one of
+// another; it does not wait for another nexus's reads, which end on the medium
+// on which they began, however slowly that host takes them. An ORDERED task
+// runs alone in the set. HEAD OF QUEUE goes before what waits.
 type Unit struct {
 	Name string // for logs and status
 
@@ -29,8 +31,10 @@ type Unit struct {
 	head    *Task     // in order; waiting tasks are behind or among running ones
 	tail    *Task
 	running int
-	alone   bool // the running task is exclusive
+	alone   int  // running tasks that are exclusive: one, or none
+	barrier bool // an ORDERED task runs
 	waiting int
+	pass    uint64 // of schedule
 	seq     uint64
 	stuck   int // tasks that did not end when aborted
 	nexuses map[*scsi.Nexus]struct{}
@@ -131,32 +135,56 @@ func (u *Unit) unlink(t *Task) {
 	u.changed.Broadcast()
 }
 
-// schedule starts every task that may run now. u.mu is held.
+// A lane is the tasks of one nexus in a set.
+type lane struct {
+	running int
+	alone   bool   // the one that runs is exclusive
+	held    uint64 // the pass of schedule in which a task of it could not start
+}
+
+// schedule starts every task that may run now, in order within its lane. u.mu
+// is held.
 func (u *Unit) schedule() {
-	if u.waiting == 0 || u.alone {
+	if u.waiting == 0 || u.barrier {
 		return
 	}
+	u.pass++
+	held := false
 	for t := u.head; t != nil && u.waiting > 0; t = t.next {
-		if t.state != waiting {
+		if t.state != waiting || t.lane.held == u.pass {
 			continue
 		}
-		t.exclusive = u.exclusive(t)
-		if t.exclusive && u.running > 0 {
-			return
+		if t.Attribute == Ordered && (held || u.running > 0) {
+			return // nothing passes it
 		}
-		t.state = running
-		u.waiting--
-		u.running++
-		u.alone = t.exclusive
-		go t.run()
-		if u.alone {
+		t.exclusive = u.exclusive(t)
+		if t.lane.alone || t.exclusive && (t.lane.running > 0 || u.alone > 0) {
+			t.lane.held, held = u.pass, true
+			continue
+		}
+		u.begin(t)
+		if u.barrier {
 			return
 		}
 	}
 }
 
-// exclusive reports whether t must run alone. A task that will report a unit
-// attention does, so that the first command in order is the one that fails.
+func (u *Unit) begin(t *Task) {
+	t.state = running
+	u.waiting--
+	u.running++
+	t.lane.running++
+	if t.exclusive {
+		t.lane.alone = true
+		u.alone++
+	}
+	u.barrier = t.Attribute == Ordered
+	go t.run()
+}
+
+// exclusive reports whether t must run alone in its lane. A task that will
+// report a unit attention does, so that the first in order is the one that
+// fails.
 func (u *Unit) exclusive(t *Task) bool {
 	if t.Attribute == Ordered || t.Nexus.Pending() {
 		return true
@@ -171,8 +199,13 @@ func (t *Task) execute() {
 	aborted := t.state == aborting
 	t.state = ending
 	u.running--
+	t.lane.running--
 	if t.exclusive {
-		u.alone = false
+		t.lane.alone = false
+		u.alone--
+	}
+	if t.Attribute == Ordered {
+		u.barrier = false
 	}
 	u.schedule()
 	u.mu.Unlock()

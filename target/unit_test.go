@@ -176,6 +176,35 @@ func starts(log []string) (list []string) {
 	return list
 }
 
+// A host that does not take its data holds up nobody else: another's command
+// that runs alone goes on beside the read, and its own waits.
+func TestSlowHostHoldsUpNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &probe{hold: make(chan struct{})}
+		tg, _ := newTarget(p, target.UnitOptions{})
+		slow, other := open(t, tg, "slow"), open(t, tg, "other")
+		reading, own := submit(slow, read, 0, target.Simple), submit(slow, fast, 1, target.Simple)
+		if r := <-submit(other, fast, 2, target.Simple).ended; r.err != nil {
+			t.Errorf("another host's command = %v", r.err)
+		}
+		ordered := submit(other, fast, 3, target.Ordered)
+		after := submit(other, fast, 4, target.Simple)
+		synctest.Wait()
+		if len(own.ended)+len(ordered.ended)+len(after.ended) != 0 {
+			t.Error("a command passed a read of its own nexus, or an ORDERED task any read")
+		}
+		close(p.hold)
+		for _, j := range []*job{reading, own, ordered, after} {
+			<-j.ended
+		}
+		if got := starts(p.events()); !slices.Equal(got[len(got)-3:], []string{"start b", "start d", "start e"}) {
+			t.Errorf("order %q", got)
+		}
+		slow.Close()
+		other.Close()
+	})
+}
+
 // The command that comes first reports the unit attention, however the
 // scheduler runs the goroutines of two reads.
 func TestUnitAttentionGoesToTheFirst(t *testing.T) {

@@ -118,3 +118,20 @@ func TestAbortOutOfTurn(t *testing.T) {
 		})
 	}
 }
+
+// A host that asks and takes nothing, such as a machine that is paused, holds
+// up nobody else.
+func TestHostThatTakesNothing(t *testing.T) {
+	b := serve(t, iscsi.Options{})
+	paused := b.login(t)
+	for range 8 {
+		if err := paused.SendCommand(paused.NewCommand(read10(0, 65535), 65535*2048, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := b.loginAs(t, initiator.Options{Target: iqn, ISID: [6]byte{0x80, 2}})
+	for range 20 {
+		mustDo(t, other, cdb(opReady), 0, nil, 0) // alone in its nexus
+		mustDo(t, other, read10(0, 300), 300*2048, nil, 0)
+	}
+}
