@@ -27,7 +27,7 @@ func Limits() []string {
 		"every disc is a CD-ROM with one data track; no DVD or BD, no audio, no recording",
 		"a dozen commands: no events, no features, so hosts poll and players may refuse",
 		"it is not known which host holds the tray; a host's eject takes the disc out for good",
-		"no trace, no delays, no iSCSI beside USB",
+		"no trace; over iSCSI, if it is, the same disc lies in a tray of its own",
 	}
 }
 

@@ -19,7 +19,7 @@ func (d *Daemon) openCarrier(w *wanted) (carrier, error) {
 	case w.cfg.USBIP != "":
 		return d.openUSBIP(w)
 	case w.cfg.Mode == config.Kernel:
-		return nil, errors.New(`the kernel's mass storage is not served yet (hint: take mode = "kernel" out)`)
+		return d.openKernel(w)
 	}
 	return d.openGadget(w)
 }

@@ -31,6 +31,7 @@ type drive struct {
 	begun   uint64    // number of the last act that began
 	applied uint64    // number of the act that the tray shows
 	pending *pending  // an act by configuration that waits
+	path    string    // of the image in the tray; empty for none
 	failed  bool      // state.Disc could not be opened
 	waiters []*waiter // for a change to end
 }
@@ -172,6 +173,7 @@ func isUnitAttention(err error) bool { return scsi.SenseOf(err).Key == 6 }
 // An opened is an image that was opened to be inserted.
 type opened struct {
 	disc disc.Disc
+	path string
 	name string // what the library calls it
 	id   string
 }
@@ -193,7 +195,7 @@ func (d *Daemon) open(c config.Drive, name string) (opened, error) {
 	for _, w := range info.Warnings {
 		d.log.Warn("image is odd", "image", info.Path, "warning", w)
 	}
-	return opened{dd, info.Name, mediumID(info.Path, info.Size, info.Modified)}, nil
+	return opened{dd, info.Path, info.Name, mediumID(info.Path, info.Size, info.Modified)}, nil
 }
 
 // mediumID tells images apart across a restart.

@@ -47,10 +47,15 @@ func (d *Daemon) place(dr *drive, act uint64, o opened, force bool) error {
 		o.disc.Close()
 		return superseded(dr.cfg.Name)
 	}
+	if err := d.hand(dr, force, func(k follower, lun int) error { return k.insert(lun, o.path, force) }); err != nil {
+		o.disc.Close()
+		return err
+	}
 	err := dr.emu.Insert(begunOnly, mmcemu.Medium{Disc: o.disc, Name: o.name, ID: o.id}, force)
 	if err != nil && !errors.Is(err, errBegun) {
 		return d.heldError(dr, err)
 	}
+	dr.path = o.path
 	d.applied(dr, act, o.name)
 	d.log.Info("insert", "drive", dr.cfg.Name, "image", o.name)
 	return nil
@@ -61,12 +66,25 @@ func (d *Daemon) takeOut(dr *drive, act uint64, force bool) error {
 	if act < dr.applied {
 		return superseded(dr.cfg.Name)
 	}
+	if err := d.hand(dr, force, func(k follower, lun int) error { return k.eject(lun, force) }); err != nil {
+		return err
+	}
 	if err := dr.emu.Eject(begunOnly, force); err != nil {
 		return d.heldError(dr, err)
 	}
+	dr.path = ""
 	d.applied(dr, act, "")
 	d.log.Info("eject", "drive", dr.cfg.Name)
 	return nil
+}
+
+// hand lets a carrier that answers for the drive by itself change first: it may
+// refuse. A tray that another host holds is refused by the drive itself.
+func (d *Daemon) hand(dr *drive, force bool, f func(k follower, lun int) error) error {
+	if d.usb == nil || !force && len(dr.emu.Holders()) > 0 {
+		return nil
+	}
+	return d.usb.follow(dr.cfg.Name, f)
 }
 
 // applied notes that an act changed the tray.
@@ -108,6 +126,7 @@ func (d *Daemon) configured(dr *drive, o opened, force bool) {
 	case dr.holds(o):
 		// Hosts that read it need not see it go and come back.
 		o.disc.Close()
+		dr.path = o.path
 		d.applied(dr, act, o.name)
 	case dr.cfg.Disc == "":
 		err = d.takeOut(dr, act, force)
@@ -123,6 +142,7 @@ func (d *Daemon) configured(dr *drive, o opened, force bool) {
 		dr.state.Pending = true
 	} else {
 		d.log.Error("changed disc", "drive", dr.cfg.Name, "error", err)
+		d.alarm(dr.cfg.Name, fmt.Sprintf("the changed disc is not in the drive: %v", err))
 	}
 	d.save()
 }

@@ -29,6 +29,7 @@ type wanted struct {
 	cfg    config.Gadget
 	drives []string // names, in the order of units
 	units  []*target.Unit
+	images []string // paths of what lies in them, for carriers that follow it
 }
 
 func (w *wanted) equal(o *wanted) bool {
@@ -206,6 +207,7 @@ func (d *Daemon) wantedGadgets() []wanted {
 			if dr.cfg.Gadget == g.Name {
 				w.drives = append(w.drives, dr.cfg.Name)
 				w.units = append(w.units, dr.unit)
+				w.images = append(w.images, dr.path)
 			}
 		}
 		list = append(list, w)

@@ -169,3 +169,63 @@ func TestUSBAnswersAsISCSI(t *testing.T) {
 func expected(tool, diff string) bool {
 	return slices.ContainsFunc(mayDiffer[tool], func(s string) bool { return strings.Contains(diff, s) })
 }
+
+// TestKernelMode has the daemon hand its images to the kernel's own mass
+// storage function, which says what it cannot do and refuses what it would cut.
+func TestKernelMode(t *testing.T) {
+	t.Parallel()
+	lab.Need(t, "kernel", "xorriso", "genisoimage")
+	dir := library(t, map[string]lab.Image{
+		"a.iso": {Size: 4 << 20, Seed: 42},
+		"b.iso": {Size: 2 << 20, Seed: 43},
+	})
+	g := &lab.Guest{
+		Modules:  []string{"dummy_hcd is_super_speed=1", "usb-storage delay_use=0", "sr_mod", "isofs", "libcomposite", "usb_f_mass_storage"},
+		Binaries: []string{"guesttool"},
+		Data:     map[string][]byte{"/bin/spindle": lab.GoBinary(t, "spindle/cmd/spindle")},
+		Files:    map[string]string{"/lib/images/a.iso": filepath.Join(dir, "a.iso"), "/lib/images/b.iso": filepath.Join(dir, "b.iso")},
+		Script: `
+		fail() { echo "FAILED: $*"; spindle status; tail -n 40 /tmp/spindle.log; exit 1; }
+		dmesg -n 1
+		mount -t configfs none /sys/kernel/config
+		export SPINDLE_SOCKET=/tmp/s
+		cat >/tmp/c.toml <<EOF
+[library]
+dirs = ["/lib/images"]
+[iscsi]
+listen = []
+[daemon]
+state = "/tmp/st"
+socket = "/tmp/s"
+[drive.cd0]
+disc = "a.iso"
+[drive.cd0.usb]
+gadget = "g0"
+[gadget.g0]
+mode = "kernel"
+EOF
+		spindle serve --config /tmp/c.toml >/tmp/spindle.log 2>&1 &
+		daemon=$!
+		waitfor test -b /dev/sr0 || fail no drive
+		cmp /lib/images/a.iso /dev/sr0 || fail not the image
+		spindle status | grep "limit: g0: .*2.36 GB" || fail the limits are not said
+		cp /lib/images/a.iso /lib/images/large.iso && truncate -s 3G /lib/images/large.iso
+		! spindle insert cd0 large.iso 2>/tmp/refusal || fail a large image is not refused
+		grep "cut off" /tmp/refusal && grep "hint: " /tmp/refusal || fail the refusal
+		cmp /lib/images/a.iso /dev/sr0 || fail a refusal took the disc away
+		spindle insert cd0 b.iso || fail insert
+		echo 200 >/sys/block/sr0/events_poll_msecs
+		waitfor cmp /lib/images/b.iso /dev/sr0 || fail not the new image
+		mount -t iso9660 -o ro /dev/sr0 /mnt || fail mount
+		! spindle eject cd0 2>/tmp/refusal || fail held
+		grep -i "holds the tray" /tmp/refusal || { cat /tmp/refusal; fail the refusal; }
+		spindle eject cd0 --force || fail force
+		umount /mnt
+		kill $daemon && wait $daemon || fail "the daemon ended with $?"
+		[ -z "$(ls /sys/kernel/config/usb_gadget)" ] || fail something is left in configfs
+		`,
+	}
+	if r := g.Run(t); r.Status != 0 {
+		t.Errorf("status %d; want 0", r.Status)
+	}
+}

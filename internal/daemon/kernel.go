@@ -1,0 +1,105 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"spindle/gadget"
+	"spindle/gadget/massstorage"
+	"spindle/internal/api/client"
+)
+
+// A follower is a carrier that answers for its drives by itself: what lies in
+// the tray has to be handed to it.
+type follower interface {
+	insert(lun int, path string, force bool) error
+	eject(lun int, force bool) error
+}
+
+// kernel is a gadget of the kernel's own mass storage function.
+type kernel struct{ g *massstorage.Gadget }
+
+func (d *Daemon) openKernel(w *wanted) (carrier, error) {
+	c := &w.cfg
+	for i, path := range w.images {
+		if path == "" {
+			continue
+		}
+		if _, err := massstorage.Check(path); err != nil {
+			return nil, fmt.Errorf("drive %s: %w (hint: leave mode out: our drive has no such limits)", w.drives[i], err)
+		}
+	}
+	g, err := massstorage.Open(gadget.Options{
+		Name: c.Name, UDC: c.UDC, VendorID: c.VendorID, ProductID: c.ProductID,
+		Manufacturer: c.Manufacturer, Product: c.Product, Serial: d.usbSerial(c), Configuration: "Bulk-Only Transport",
+		MaxPower: uint16(c.MaxPower), SelfPowered: c.SelfPowered, RunDir: d.runDir, Log: d.log.With("gadget", c.Name),
+	}, len(w.units))
+	if err != nil {
+		return nil, hinted(err)
+	}
+	k := kernel{g}
+	for lun, path := range w.images {
+		if path == "" {
+			continue
+		}
+		if err := k.insert(lun, path, false); err != nil {
+			return nil, errors.Join(err, g.Close())
+		}
+	}
+	for _, l := range massstorage.Limits() {
+		d.log.Warn("limit of the kernel's drive", "gadget", c.Name, "limit", l)
+	}
+	return k, nil
+}
+
+// Serve implements carrier: the kernel does.
+func (k kernel) Serve(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+// Close implements carrier.
+func (k kernel) Close() error { return k.g.Close() }
+
+// Status implements carrier.
+func (k kernel) Status() client.Gadget {
+	s := k.g.Status(0)
+	return client.Gadget{UDC: s.UDC, State: s.State, Speed: s.Speed, Limits: s.Limits}
+}
+
+func (k kernel) insert(lun int, path string, force bool) error {
+	return kernelError(k.g.Drive(lun).Insert(context.Background(), path, force))
+}
+
+func (k kernel) eject(lun int, force bool) error {
+	return kernelError(k.g.Drive(lun).Eject(context.Background(), force))
+}
+
+// kernelError makes an error of the kernel's drive one that the API answers with.
+func kernelError(err error) error {
+	switch {
+	case errors.Is(err, massstorage.ErrHeld):
+		return &client.Error{Status: http.StatusConflict, Message: err.Error(), Hint: "unmount the disc there and try again, or use --force"}
+	case errors.Is(err, massstorage.ErrImage):
+		return &client.Error{Status: http.StatusUnprocessableEntity, Message: err.Error(), Hint: `take mode = "kernel" out of the gadget: our drive has no such limits`}
+	}
+	return err
+}
+
+// follow does f with the follower that carries a drive, if one does.
+func (u *usb) follow(drive string, f func(k follower, lun int) error) error {
+	for _, r := range u.all() {
+		k, ok := r.carrier.(follower)
+		if !ok {
+			continue
+		}
+		for lun, name := range r.drives {
+			if name == drive {
+				return f(k, lun)
+			}
+		}
+	}
+	return nil
+}
