@@ -211,7 +211,7 @@ var hosts = []host{
 			attend, ready,
 			always("INQUIRY", "12 00 00 00 40", good("05800602 5b", 64)),
 			always("INQUIRY", "12 00 00 00 60", good("05800602 5b", 96)),
-			always("MODE SENSE 3F", "1a 00 3f 00 ff", good("69000000 010a", 106)),
+			always("MODE SENSE 3F", "1a 00 3f 00 ff", good("81000000 010a", 130)),
 			capacity,
 			always("VPD", "12 01 00 00 ff", good("05000003 008083", 7)),
 			always("VPD", "12 01 83 00 ff", good("058300a0", 164)),

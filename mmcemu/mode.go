@@ -25,11 +25,16 @@ const (
 // modePages are the mode pages, ascending. The values of page 2Ah that depend
 // on the drive's state are filled in by currentPage. Header and page together
 // stay below 128 bytes: Linux takes a longer page 2Ah for none at all.
-// Source: MMC-6, clause 7; for 0Ah and 1Ah SPC-4.
+// Source: MMC-6, clause 7; for 08h SBC-3, for 0Ah, 1Ah and 1Ch
+// SPC-4.
 var modePages = []modePage{
 	{ // read/write error recovery: read retries
 		[]byte{0x01, 0x0A, 0x00, 0x05, 0, 0, 0, 0, 0, 0, 0, 0},
 		[]byte{0x01, 0x0A, 0x3F, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0},
+	},
+	{ // caching: no write cache, the read cache is on
+		[]byte{0x08, 0x0A, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		[]byte{0x08, 0x0A, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
 	},
 	{ // control: one task set, fixed format sense; nothing can be changed
 		[]byte{0x0A, 0x0A, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
@@ -46,6 +51,10 @@ var modePages = []modePage{
 	{ // power condition: idle and standby timers, in 100 ms
 		[]byte{0x1A, 0x0A, 0, 0x00, 0, 0, 0, 0, 0, 0, 0, 0},
 		[]byte{0x1A, 0x0A, 0, 0x03, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF},
+	},
+	{ // informational exceptions: none are reported
+		[]byte{0x1C, 0x0A, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		[]byte{0x1C, 0x0A, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
 	},
 	{ // timeout and protect: minimum timeouts of two groups of commands, in seconds
 		[]byte{0x1D, 0x08, 0, 0, 0x00, 0, 0, 30, 0, 30},
