@@ -20,7 +20,7 @@ func Check(root string) []Finding {
 	if f, ok := checkConfigfs(root); !ok {
 		list = append(list, f)
 	}
-	if !hasFilesystem(root, "functionfs") && !hasModule(root, "usb_f_fs") {
+	if !hasModule(root, "usb_f_fs") {
 		list = append(list, moduleFinding("usb_f_fs"))
 	}
 	if len(udcs(root)) == 0 {
@@ -59,11 +59,20 @@ func hasFilesystem(root, kind string) bool {
 	return false
 }
 
-// hasModule reports whether the kernel finds a module by itself.
+// hasModule reports whether a module is loaded, or the kernel finds it by
+// itself.
 func hasModule(root, name string) bool {
+	if _, err := os.Stat(filepath.Join(root, "/sys/module", name)); err == nil {
+		return true
+	}
 	release := attribute(filepath.Join(root, "/proc/sys/kernel"), "osrelease")
-	b, _ := os.ReadFile(filepath.Join(root, "/lib/modules", release, "modules.dep"))
-	return bytes.Contains(b, []byte("/"+name+".ko"))
+	for _, list := range []string{"modules.dep", "modules.builtin"} {
+		b, _ := os.ReadFile(filepath.Join(root, "/lib/modules", release, list))
+		if bytes.Contains(b, []byte("/"+name+".ko")) {
+			return true
+		}
+	}
+	return false
 }
 
 func moduleFinding(name string) Finding {
@@ -115,7 +124,7 @@ func explain(what string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return &Error{rightsFinding(what), errors.Join(ErrRights, err)}
-	case errors.Is(err, unix.EBUSY):
+	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.ESRCH): // that is of an ep0 with descriptors
 		return &Error{Finding{Reason: what + ": another process has it"}, errors.Join(ErrBusy, err)}
 	}
 	return fmt.Errorf("%s: %w", what, err)

@@ -61,6 +61,11 @@ func (c *composition) compose(o *Options) error {
 	if err := c.claim(filepath.Join(gadgets, c.name)); err != nil {
 		return err
 	}
+	return c.fill(o)
+}
+
+// fill makes what is in the gadget's directory, and mounts its function.
+func (c *composition) fill(o *Options) error {
 	if err := c.describe(o); err != nil {
 		return explain("compose gadget "+c.name, err)
 	}

@@ -25,19 +25,21 @@ func udcs(root string) []string {
 	return names
 }
 
-// holder returns what a UDC is bound to, empty when it is free: the name of a
-// gadget in configfs, or of a module such as g_ether.
-func holder(root, gadgets, udc string) string {
+// holder says what a UDC is bound to, and how to free it: a gadget in configfs,
+// or a module such as g_ether. It is false for a free one.
+func holder(root, gadgets, udc string) (Finding, bool) {
+	reason := "USB device controller " + udc + " is taken by "
 	list, _ := os.ReadDir(gadgets)
 	for _, e := range list {
-		if attribute(filepath.Join(gadgets, e.Name()), "UDC") == udc {
-			return "gadget " + e.Name()
+		dir := filepath.Join(gadgets, e.Name())
+		if attribute(dir, "UDC") == udc {
+			return Finding{reason + "gadget " + e.Name(), "echo > " + filepath.Join(dir, "UDC")}, true
 		}
 	}
 	if f := attribute(filepath.Join(root, udcDir, udc), "function"); f != "" {
-		return strings.Replace(f, "configfs-gadget.", "gadget ", 1)
+		return Finding{reason + f, "modprobe -r " + f}, true
 	}
-	return ""
+	return Finding{}, false
 }
 
 // choose returns the UDC to bind to.
@@ -53,26 +55,18 @@ func (c *composition) choose(want string) (string, error) {
 			"use " + strings.Join(names, " or "),
 		}, ErrNoUDC}
 	}
-	var taken []string
+	var first Finding
 	for _, name := range names {
 		if want != Auto && name != want {
 			continue
 		}
-		by := holder(c.root, gadgets, name)
-		if by == "" {
+		f, taken := holder(c.root, gadgets, name)
+		if !taken {
 			return name, nil
 		}
-		taken = append(taken, busyReason(name, by))
+		first = cmp.Or(first, f)
 	}
-	return "", busy(strings.Join(taken, ", "), filepath.Join(gadgets, "GADGET"), nil)
-}
-
-func busyReason(udc, by string) string {
-	return fmt.Sprintf("USB device controller %s is taken by %s", udc, by)
-}
-
-func busy(reason, gadget string, err error) error {
-	return &Error{Finding{reason, "echo > " + gadget + "/UDC"}, errors.Join(ErrBusy, err)}
+	return "", &Error{first, ErrBusy}
 }
 
 // bind makes the gadget visible to the host.
@@ -83,8 +77,11 @@ func (c *composition) bind(want string) error {
 	}
 	switch err := c.writeUDC(udc); {
 	case errors.Is(err, unix.EBUSY):
-		by := cmp.Or(holder(c.root, filepath.Dir(c.dir), udc), "somebody else")
-		return busy(busyReason(udc, by), filepath.Join(filepath.Dir(c.dir), "GADGET"), err)
+		f, taken := holder(c.root, filepath.Dir(c.dir), udc)
+		if !taken {
+			f.Reason = "USB device controller " + udc + " is busy"
+		}
+		return &Error{f, errors.Join(ErrBusy, err)}
 	case err != nil:
 		return explain("bind to "+udc, err)
 	}

@@ -11,7 +11,7 @@ import (
 
 // driveModules are what a guest loads to be both ends of a cable with a drive
 // of ours at one.
-var driveModules = []string{"dummy_hcd is_super_speed=1", "usb-storage delay_use=0", "sr_mod", "sg", "isofs", "udf", "libcomposite", "usb_f_fs"}
+var driveModules = []string{"dummy_hcd is_super_speed=1", "usb-storage delay_use=0", "sr_mod", "sg", "isofs", "udf", "sd_mod", "libcomposite", "usb_f_fs", "usb_f_mass_storage"}
 
 // drivePrelude has functions for scripts with a drive of ours.
 const drivePrelude = `
@@ -51,6 +51,7 @@ refused() {
 enumerated() { dmesg | grep -c "new .* USB device"; }
 step() { echo "STEP $(cut -d' ' -f1 /proc/uptime) $*"; }
 dmesg -n 1
+mkdir -p /run
 mount -t configfs none /sys/kernel/config
 `
 
@@ -137,7 +138,7 @@ func TestUSBDrive(t *testing.T) {
 // TestUSBRecovery does to a drive what cables, hosts and crashes do.
 func TestUSBRecovery(t *testing.T) {
 	t.Parallel()
-	dir := library(t, map[string]lab.Image{"a.iso": {Size: 1 << 20, Seed: 32}, "b.iso": {Size: 24 << 20, Seed: 33}})
+	dir := library(t, map[string]lab.Image{"a.iso": {Size: 1 << 20, Seed: 32}, "b.iso": {Size: 16 << 20, Seed: 33}})
 	driveGuest(t, map[string]string{"/a.iso": filepath.Join(dir, "a.iso"), "/b.iso": filepath.Join(dir, "b.iso")}, `
 		device() { dirname $(grep -l "optical drive" /sys/bus/usb/devices/*/product); }
 		step high speed
@@ -152,7 +153,7 @@ func TestUSBRecovery(t *testing.T) {
 		step reset in the middle of data
 		{ sha256sum /dev/sr1 >/tmp/sum; touch /tmp/done; } &
 		for n in 1 2 3; do
-			waitfor sh -c "set -- \$(cat /sys/block/sr1/stat); [ \$3 -gt $((n * 12000)) ]"
+			waitfor sh -c "set -- \$(cat /sys/block/sr1/stat); [ \$3 -gt $((n * 8000)) ]"
 			guesttool reset /dev/sr1 bus || fail reset
 		done
 		[ ! -e /tmp/done ] || fail the read ended too soon for this test
@@ -190,5 +191,83 @@ func TestUSBRecovery(t *testing.T) {
 		serve /a.iso
 		same /a.iso
 		stop
+		step end`)
+}
+
+// TestUSBRefusals takes away what a drive needs, thing by thing: each is one
+// line with its remedy, and nothing is left behind. It begins where somebody
+// else composed the gadget, and where configfs is not mounted.
+func TestUSBRefusals(t *testing.T) {
+	t.Parallel()
+	dir := library(t, map[string]lab.Image{"a.iso": {Size: 1 << 20, Seed: 34}})
+	driveGuest(t, map[string]string{"/a.iso": filepath.Join(dir, "a.iso")}, `
+		gadgets=/sys/kernel/config/usb_gadget
+		# refuses TEXT COMMAND...: one line with TEXT, and configfs as before
+		refuses() {
+			text=$1
+			shift
+			before=$(ls $gadgets 2>/dev/null)
+			refused "$@" && grep -q "$text" /tmp/refusal || fail "no $text"
+			[ $(wc -l </tmp/refusal) = 1 ] || fail more than a line
+			[ "$(ls $gadgets 2>/dev/null)" = "$before" ] || fail something is left in configfs
+			! grep spindle /proc/mounts || fail a mount is left
+		}
+		step composite
+		mkdir $gadgets/theirs && cd $gadgets/theirs || fail mkdir
+		echo 0x1d6b >idVendor
+		echo 0x0104 >idProduct
+		mkdir configs/c.1 functions/ffs.ours functions/mass_storage.0
+		dd if=/dev/zero of=/tmp/disk bs=64k count=16 2>/dev/null
+		echo /tmp/disk >functions/mass_storage.0/lun.0/file
+		ln -s functions/mass_storage.0 configs/c.1/
+		ln -s functions/ffs.ours configs/c.1/
+		mkdir /ffs && mount -t functionfs ours /ffs || fail mount
+		usbdrive serve -ffs=/ffs /a.iso >>/tmp/drive.log 2>&1 &
+		drive=$!
+		waitfor sh -c 'echo dummy_udc.0 >UDC' || fail bind
+		appear
+		waitfor test -b /dev/sda || fail no disk beside the drive
+		same /a.iso
+		guesttool reset /dev/sr0 bus || fail reset
+		same /a.iso
+		step busy
+		refuses "remedy: echo > $gadgets/theirs/UDC" usbdrive serve /a.iso
+		grep "dummy_udc.0 is taken by gadget theirs" /tmp/refusal || fail the holder has no name
+		refuses "no USB device controller udc.9.*dummy_udc.0" usbdrive serve -udc=udc.9 /a.iso
+		refuses "another process has it" usbdrive serve -ffs=/ffs /a.iso
+		kill $drive && wait $drive || fail stop
+		gone
+		umount /ffs
+		rm configs/c.1/*.*
+		rmdir configs/c.1 functions/*
+		cd / && rmdir $gadgets/theirs || fail rmdir
+
+		step private configfs
+		umount /sys/kernel/config
+		serve /a.iso
+		same /a.iso
+		grep /run/spindle/configfs /proc/mounts || fail configfs is not mounted
+		refused usbdrive serve /a.iso | grep "another process serves gadget spindle-g0" || fail a second one
+		same /a.iso
+		kill -9 $drive
+		gone
+		usbdrive serve /a.iso >>/tmp/drive.log 2>&1 &
+		drive=$!
+		appear
+		kill $drive && wait $drive || fail stop
+		gone
+		! grep spindle /proc/mounts && [ -z "$(ls /run/spindle)" ] || fail a mount is left
+		mount -t configfs none /sys/kernel/config
+
+		step rights
+		refuses "no rights.*remedy" usbdrive serve -uid=99 /a.iso
+		[ -z "$(usbdrive check)" ] || fail "$(usbdrive check)"
+		step modules
+		rmmod dummy_hcd && usbdrive check | grep "remedy: modprobe dummy_hcd" || fail check
+		refuses "no USB device controller.*remedy: modprobe dummy_hcd" usbdrive serve /a.iso
+		rmmod usb_f_fs && usbdrive check | grep "remedy: modprobe usb_f_fs" || fail check
+		refuses "remedy: modprobe usb_f_fs" usbdrive serve /a.iso
+		rmmod usb_f_mass_storage libcomposite && usbdrive check | grep "remedy: modprobe libcomposite" || fail check
+		refuses "remedy: modprobe libcomposite" usbdrive serve /a.iso
 		step end`)
 }

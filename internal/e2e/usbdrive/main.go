@@ -68,8 +68,12 @@ func serve(args []string) error {
 	flags.StringVar(&o.FunctionFS, "ffs", "", "mounted FunctionFS")
 	flags.StringVar(&o.MaxSpeed, "speed", "", "at most")
 	flags.BoolVar(&o.Stall, "stall", false, "end short data by a halt")
+	uid := flags.Int("uid", 0, "user to become first")
 	mmc := flags.Bool("mmc", false, "subclass 02")
 	_ = flags.Parse(args)
+	if err := syscall.Setuid(*uid); err != nil {
+		return err
+	}
 	if *mmc {
 		o.Subclass = 2
 	}
