@@ -60,6 +60,29 @@ func TestWedge(t *testing.T) {
 	}
 }
 
+// What comes before a stall arrives, and a packet that does not fit is said.
+func TestStallAndOverflow(t *testing.T) {
+	_, _, addr := start(t, usbip.Options{Stall: true})
+	c := configured(t, addr)
+	c.await(t, c.out(cbw(1, 4096, true, opIn, 0, 0, 0, 0, 0, 0, 0, 1, 0)))
+	if r := c.await(t, c.submit(1, true, 4096, nil, nil)); r.status != -32 || len(r.data) != 2048 {
+		t.Errorf("short data-in: status %d, %d bytes", r.status, len(r.data))
+	}
+	if r := c.await(t, c.submit(1, true, 13, nil, nil)); r.status != -32 {
+		t.Errorf("the CSW before the halt is cleared: %+v", r)
+	}
+	c.control(t, 0x02, 1, 0, 0x81, 0)
+	if status, residue := c.csw(t, 1); status != 0 || residue != 2048 {
+		t.Errorf("status %d, residue %d", status, residue)
+	}
+	c.await(t, c.out(cbw(2, 0, false, opReady)))
+	if r := c.await(t, c.submit(1, true, 8, nil, nil)); r.status != -75 || len(r.data) != 8 {
+		t.Errorf("a CSW into 8 bytes: %+v", r)
+	}
+	c.await(t, c.out(cbw(3, 0, false, opReady)))
+	c.csw(t, 3)
+}
+
 // A class reset aborts the task; SET_CONFIGURATION ends the nexus as well.
 func TestResets(t *testing.T) {
 	d, _, addr := start(t, usbip.Options{})

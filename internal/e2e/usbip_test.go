@@ -93,7 +93,13 @@ func TestUSBIP(t *testing.T) {
 	hooks := map[string]lab.Hook{
 		"port":   func(args []string) (string, error) { return fmt.Sprint(r.ports[args[0]]), nil },
 		"insert": r.insert,
-		"stop":   func(args []string) (string, error) { r.stops[args[0]](); return "", nil },
+		"held": func([]string) (string, error) {
+			if h := r.drives[0].Holders(); len(h) != 1 || h[0].Name != "usbip:127.0.0.1" {
+				return "", fmt.Errorf("holders %+v; want the importer", h)
+			}
+			return "", nil
+		},
+		"stop": func(args []string) (string, error) { r.stops[args[0]](); return "", nil },
 		"same": func(args []string) (string, error) {
 			return sameAs(t, filepath.Join(r.dir, args[0]))(args[1:])
 		},
@@ -124,7 +130,10 @@ host same b.iso $(sha256sum /dev/sr1) || fail sum of LUN 1
 attach super >/tmp/second 2>&1 && fail a second importer has it
 grep -i busy /tmp/second || { cat /tmp/second; fail the second was not told; }
 
-mount -t iso9660 -o ro /dev/sr0 /mnt && (cd /mnt && sha256sum -c SUMS) && umount /mnt || fail files
+mount -t iso9660 -o ro /dev/sr0 /mnt && (cd /mnt && sha256sum -c SUMS) || fail files
+host held || fail the importer is not who holds the tray
+host insert 0 c.iso && fail a held tray was opened
+umount /mnt
 host insert 0 c.iso || fail insert
 host same c.iso $(sha256sum /dev/sr0) || fail sum after the swap
 [ "$(detected)" = 1 ] || fail the device was enumerated again
