@@ -71,11 +71,11 @@ func rmdir(dir string) error {
 		return err
 	}
 	for _, e := range list {
-		own := slices.Contains([]string{"configs", "functions", "strings"}, e.Name())
+		own := slices.Contains([]string{"configs", "functions", "strings", "lun.0"}, e.Name())
 		if e.IsDir() && !own || e.Type()&os.ModeSymlink != 0 {
 			return unix.ENOTEMPTY
 		}
-		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 			return err
 		}
 	}
@@ -93,9 +93,10 @@ func (f *fake) options() *Options {
 }
 
 // compose is compose with functions/ there, which configfs makes by itself.
-func (f *fake) compose() (*composition, error) {
-	s := f.system()
-	c := &composition{system: s, name: "spindle-g0"}
+func (f *fake) compose() (*composition, error) { return f.composeAs("spindle-g0") }
+
+func (f *fake) composeAs(name string) (*composition, error) {
+	c := &composition{system: f.system(), name: name}
 	o := f.options()
 	err := func() error {
 		gadgets, err := c.configfs(o.RunDir)
@@ -210,6 +211,51 @@ func TestComposeMountsConfigfs(t *testing.T) {
 	if run, _ := os.ReadDir(f.path("/run")); len(f.mounts()) != 0 || len(run) != 0 {
 		t.Errorf("left behind: %q, %v", f.mounts(), run)
 	}
+}
+
+// The first of two gadgets in a configfs of ours, and one that is refused,
+// leave it to the other.
+func TestComposeTwoInOwnConfigfs(t *testing.T) {
+	files := board()
+	files["/proc/self/mounts"] = ""
+	f := newFake(t, files)
+	a, err := f.compose()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := f.composeAs("spindle-g1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.compose(); !errors.Is(err, ErrBusy) || len(f.mounts()) != 3 {
+		t.Errorf("compose again: %v, mounts %q; want %v and nothing touched", err, f.mounts(), ErrBusy)
+	}
+	if err := a.remove(); err != nil || len(f.mounts()) != 2 {
+		t.Errorf("one removed: %v, mounts %q; want configfs and FunctionFS", err, f.mounts())
+	}
+	if err := b.remove(); err != nil {
+		t.Error(err)
+	}
+	if run, _ := os.ReadDir(f.path("/run")); len(f.mounts()) != 0 || len(run) != 0 {
+		t.Errorf("left behind: %q, %v", f.mounts(), run)
+	}
+}
+
+// A gadget of the kernel's mode that was killed is taken over by ours.
+func TestComposeAfterAKernelGadget(t *testing.T) {
+	files := board()
+	for _, lun := range []string{"lun.0", "lun.1", "lun.10"} {
+		files[gadgetDir+"/spindle-g0/functions/mass_storage.spindle/"+lun+"/file"] = "/a.iso\n"
+	}
+	f := newFake(t, files)
+	c, err := f.compose()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.remove(); err != nil {
+		t.Error(err)
+	}
+	f.clean(t)
 }
 
 func TestRefusals(t *testing.T) {

@@ -110,10 +110,15 @@ func (c *composition) writeUDC(name string) error {
 // there is.
 func (c *composition) remove() error {
 	err := c.clear()
-	if c.made != "" {
-		err = errors.Join(err, c.unmount(c.made), os.Remove(c.made))
-		c.made = ""
+	if c.made == "" {
+		return err
 	}
+	// Another gadget of ours there, of this process or not, unmounts it when it
+	// goes.
+	if others, _ := filepath.Glob(filepath.Join(c.made, "usb_gadget", "spindle-*")); len(others) == 0 {
+		err = errors.Join(err, c.unmount(c.made), os.Remove(c.made))
+	}
+	c.made = ""
 	return err
 }
 
@@ -155,7 +160,7 @@ func (c *composition) unmountFunction() error {
 // removeGadget removes a gadget of any composition: links, then directories
 // from the leaves up.
 func (c *composition) removeGadget() error {
-	for _, pattern := range []string{"configs/*/*", "configs/*/strings/*", "configs/*", "functions/*", "strings/*", ""} {
+	for _, pattern := range []string{"configs/*/*", "configs/*/strings/*", "configs/*", "functions/*/lun.[1-9]*", "functions/*", "strings/*", ""} {
 		matches, _ := filepath.Glob(filepath.Join(c.dir, pattern))
 		for _, path := range matches {
 			info, err := os.Lstat(path)
