@@ -87,7 +87,8 @@ const overlay = "dtoverlay=dwc2"
 
 // noUDC says why there is no device controller, as far as that can be known.
 func noUDC(root string) Finding {
-	model := attribute(filepath.Join(root, "/proc/device-tree"), "model")
+	// Not /proc/device-tree, a link to it: ProcSubset=pid of our unit hides that.
+	model := attribute(filepath.Join(root, "/sys/firmware/devicetree/base"), "model")
 	if !strings.HasPrefix(model, "Raspberry Pi") {
 		return Finding{"this machine has no USB device controller, as most PCs; a simulated one connects it to itself", "modprobe dummy_hcd"}
 	}

@@ -299,7 +299,7 @@ func TestRefusals(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	pi := func(m map[string]string) {
-		m["/proc/device-tree/model"] = "Raspberry Pi 4 Model B Rev 1.4\x00"
+		m["/sys/firmware/devicetree/base/model"] = "Raspberry Pi 4 Model B Rev 1.4\x00"
 		delete(m, udcDir+"/udc.0/state")
 	}
 	noUDCs := func(f *fake) { os.RemoveAll(f.path(udcDir)) }
