@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	gadgetName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
+	gadgetName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,27}$`) // with "ffs.spindle-" 39 characters, the most in configfs
 	usbSerial  = regexp.MustCompile(`^[0-9A-Fa-f]{12,32}$`)
 	udcName    = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
 )
@@ -54,7 +54,7 @@ func (g *Gadget) problems(units int) (errs []*Error) {
 	}
 	switch {
 	case !gadgetName.MatchString(g.Name):
-		fail("it is no name for a gadget", "use 1 to 32 letters, digits, - and _")
+		fail("it is no name for a gadget", "use 1 to 27 letters, digits, - and _")
 	case units == 0:
 		fail("no drive is in it", fmt.Sprintf("add [drive.NAME.usb] with gadget = %q", g.Name))
 	case units > maxUnits:

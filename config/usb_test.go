@@ -59,6 +59,7 @@ func TestGadgetErrors(t *testing.T) {
 		{"no gadget at all", "[drive.cd0.usb]\ngadget = \"g1\"\n", "hint: add a table [gadget.g1]"},
 		{"no drive", "[gadget.g0]\n", "f.toml:1: gadget.g0: no drive is in it (hint: add [drive.NAME.usb]"},
 		{"name", "[gadget.\"a b\"]\n", "it is no name for a gadget"},
+		{"long name", "[gadget.a234567890123456789012345678]\n", "it is no name for a gadget"}, // too long for configfs
 		{"unknown key", in("uds = \"x\"\n"), `f.toml:4: gadget.g0.uds: unknown key (hint: did you mean "udc"?)`},
 		{"controller", in("udc = \"a/b\"\n"), "is no controller (hint: use \"auto\""},
 		{"vendor", in("vid = \"xyz\"\n"), "f.toml:4: gadget.g0.vid: it is no id of 16 bits"},

@@ -98,7 +98,7 @@ func (e *Error) Error() string { return e.String() }
 func (e *Error) Unwrap() error { return e.Err }
 
 var (
-	goodName   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,30}$`)
+	goodName   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,27}$`)
 	goodSerial = regexp.MustCompile(`^[0-9A-F]{12,126}$`)
 )
 
@@ -106,7 +106,7 @@ var (
 func (o *Options) check(units int) error {
 	switch {
 	case !goodName.MatchString(o.Name):
-		return errors.New("gadget: name " + o.Name + " is not of 1 to 30 letters, digits, - and _")
+		return errors.New("gadget: name " + o.Name + " is not of 1 to 27 letters, digits, - and _")
 	case units < 1 || units > 16:
 		return errors.New("gadget " + o.Name + ": needs 1 to 16 drives")
 	case o.FunctionFS == "" && !goodSerial.MatchString(o.Serial):
