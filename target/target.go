@@ -75,16 +75,23 @@ func (s *Session) Close() {
 const reportLUNs = 0xA0
 
 // Submit sends t to the logical unit of lun and sets its Nexus.
-func (s *Session) Submit(lun LUN, t *Task) {
+func (s *Session) Submit(lun LUN, t *Task) { s.to(lun, t).submit(t, false) }
+
+// Start is Submit, but leaves a task that may run at once to the caller, who
+// then calls its Run: it returns true. A goroutine that would only wait for the
+// next command saves the turn of another.
+func (s *Session) Start(lun LUN, t *Task) bool { return s.to(lun, t).submit(t, true) }
+
+// to returns the unit of lun, or the one that answers for it.
+func (s *Session) to(lun LUN, t *Task) *Unit {
 	n, ok := lun.number()
 	unit := s.target.luns[n]
 	if !ok || unit == nil || t.CDB[0] == reportLUNs {
 		t.Nexus, t.lane = s.other.Nexus, s.other.lane
-		s.target.none.Submit(t)
-		return
+		return s.target.none
 	}
 	t.Nexus, t.lane = s.nexuses[n].Nexus, s.nexuses[n].lane
-	unit.Submit(t)
+	return unit
 }
 
 // ErrNoLUN reports a logical unit that is not there.

@@ -35,6 +35,7 @@ type Unit struct {
 	barrier bool // an ORDERED task runs
 	waiting int
 	pass    uint64 // of schedule
+	own     *Task  // that its submitter runs, during submit
 	seq     uint64
 	stuck   int // tasks that did not end when aborted
 	nexuses map[*scsi.Nexus]struct{}
@@ -71,9 +72,10 @@ func NewUnit(name string, lu scsi.LogicalUnit, o UnitOptions) *Unit {
 	return u
 }
 
-// Submit puts t into the task set. A set with a task stuck in storage answers
-// BUSY.
-func (u *Unit) Submit(t *Task) {
+// submit puts t into the task set. A set with a task stuck in storage answers
+// BUSY. With own a task that may run at once is left to the caller: submit
+// returns true.
+func (u *Unit) submit(t *Task, own bool) bool {
 	t.prepare()
 	t.unit = u
 	u.mu.Lock()
@@ -81,14 +83,20 @@ func (u *Unit) Submit(t *Task) {
 		u.mu.Unlock()
 		t.Owner.Finish(scsi.Busy, false)
 		t.Owner.Release()
-		return
+		return false
 	}
+	defer u.mu.Unlock()
 	u.seq++
 	t.seq, t.state = u.seq, waiting
 	u.waiting++
 	u.insert(t)
+	if own {
+		u.own = t
+	}
 	u.schedule()
-	u.mu.Unlock()
+	left := own && u.own == nil
+	u.own = nil
+	return left
 }
 
 // insert links t at the end, or before the first waiting task when it is HEAD
@@ -179,6 +187,10 @@ func (u *Unit) begin(t *Task) {
 		u.alone++
 	}
 	u.barrier = t.Attribute == Ordered
+	if u.own == t {
+		u.own = nil
+		return
+	}
 	go t.run()
 }
 
@@ -191,6 +203,10 @@ func (u *Unit) exclusive(t *Task) bool {
 	}
 	return u.concurrent == nil || !u.concurrent.Concurrent(t.CDB)
 }
+
+// Run executes a task that Start left to its caller. The task is not to be
+// touched afterwards.
+func (t *Task) Run() { t.execute() }
 
 func (t *Task) execute() {
 	u := t.unit

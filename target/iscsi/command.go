@@ -111,6 +111,12 @@ func (c *conn) submit(h *header, t *task) {
 		t.Release()
 		return
 	}
+	if c.own == nil && !t.writes && c.in.r.Buffered() == 0 {
+		if c.sess.nexus.Start(t.lun, &t.Task) {
+			c.own = t
+		}
+		return
+	}
 	c.sess.nexus.Submit(t.lun, &t.Task)
 }
 

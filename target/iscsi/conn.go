@@ -2,7 +2,6 @@ package iscsi
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +29,8 @@ type conn struct {
 	left   bool        // Logout was answered
 	tags   atomic.Uint32
 	pulse  pulse
+	shift  shift
+	own    *task // that the reader executes itself; the reader's alone
 
 	cause atomic.Pointer[error] // why the connection was ended from this side
 	out   writer
@@ -49,34 +50,52 @@ func newConn(s *Server, nc net.Conn) *conn {
 	return c
 }
 
-// serve runs the connection to its end.
-func (c *conn) serve(ctx context.Context) {
-	defer c.nc.Close()
+// serve runs the connection to its end, or until another goroutine reads it.
+func (c *conn) serve() {
 	deadline := time.AfterFunc(c.srv.opts.LoginTimeout, func() { c.fail(errLoginTimeout) })
 	err := c.login()
 	deadline.Stop()
 	if err == nil {
-		err = c.fullFeature(ctx)
+		c.in.limit = ourMaxRecv
+		c.ready.Store(true)
+		c.startPulse()
+		err = c.read()
 	}
+	c.end(err)
+}
+
+// end takes the connection down, unless it goes on elsewhere.
+func (c *conn) end(err error) {
+	if errors.Is(err, errRelieved) {
+		return
+	}
+	c.nc.Close()
+	c.stopPulse()
 	if c.sess != nil {
 		c.srv.end(c.sess)
 	}
 	c.report(err)
+	c.srv.remove(c)
 }
 
-// fullFeature serves PDUs until the connection ends.
-func (c *conn) fullFeature(context.Context) error {
-	c.in.limit = ourMaxRecv
-	c.ready.Store(true)
-	c.startPulse()
-	defer c.stopPulse()
+// read serves PDUs of the full feature phase until the connection ends.
+func (c *conn) read() error {
 	var h header
 	for {
 		if err := c.in.next(&h); err != nil {
 			return err
 		}
 		c.pulse.heard.Store(true)
-		if err := c.handle(&h); err != nil {
+		err := c.handle(&h)
+		own := c.own
+		c.own = nil
+		switch {
+		case own != nil && (err != nil || c.left):
+			go own.Run()
+		case own != nil && !c.runOwn(own):
+			return errRelieved
+		}
+		if err != nil {
 			return err
 		}
 		if c.left {

@@ -36,8 +36,10 @@ func (c *conn) startPulse() {
 func (c *conn) stopPulse() {
 	c.pulse.mu.Lock()
 	defer c.pulse.mu.Unlock()
-	c.pulse.timer.Stop()
-	c.pulse.timer = nil
+	if c.pulse.timer != nil { // the login was complete
+		c.pulse.timer.Stop()
+		c.pulse.timer = nil
+	}
 }
 
 func (c *conn) tick() {

@@ -38,6 +38,8 @@ type Server struct {
 	running sync.WaitGroup
 	beat    atomic.Int64
 
+	watching atomic.Bool
+
 	mu        sync.Mutex
 	targets   map[string]*target.Target
 	sessions  map[portKey]*session
@@ -158,7 +160,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
-			s.start(ctx, nc)
+			s.start(nc)
 		case ctx.Err() != nil, errors.Is(err, net.ErrClosed):
 			return ErrStopped
 		case isTimeout(err):
@@ -195,7 +197,7 @@ func (s *Server) forget(l net.Listener) {
 // LastTurn returns when an accept loop last turned, for a watchdog.
 func (s *Server) LastTurn() time.Time { return time.Unix(0, s.beat.Load()) }
 
-func (s *Server) start(ctx context.Context, nc net.Conn) {
+func (s *Server) start(nc net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping || len(s.conns) >= s.opts.MaxConnections {
@@ -205,12 +207,13 @@ func (s *Server) start(ctx context.Context, nc net.Conn) {
 	}
 	c := newConn(s, nc)
 	s.conns[c] = struct{}{}
-	s.running.Go(func() {
-		c.serve(ctx)
-		s.mu.Lock()
-		delete(s.conns, c)
-		s.mu.Unlock()
-	})
+	s.running.Go(c.serve)
+}
+
+func (s *Server) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
 }
 
 // begin registers a session that logs in. One of the same initiator port is
