@@ -41,6 +41,9 @@ func (t *Transport) execute(k *task) error {
 		return ErrAbandoned
 	}
 	s.Submit(lunOf(k.w.lun), &k.Task)
+	if t.interrupted() { // since: it may have looked for the task before it was there
+		t.abort(k)
+	}
 	select {
 	case <-k.ended:
 	case <-k.gone:

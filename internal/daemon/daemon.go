@@ -42,26 +42,27 @@ type Options struct {
 
 // A Daemon serves drives from Start to the end of Run.
 type Daemon struct {
-	o       Options
-	log     *slog.Logger
-	started time.Time
-	loop    *loop
-	saver   *saver
-	server  *iscsi.Server
-	id      identity
-	lock    *os.File
-	library atomic.Pointer[isostore.Library]
-	news    news
-	reloads chan struct{}
-	workers sync.WaitGroup // that open images
-	serving sync.WaitGroup // listeners and helpers
-	systemd notifier
-	api     *apiServer
-	watcher *fsnotify.Watcher // of the configuration; nil without
-	usb     *usb
-	runDir  string       // for file systems that gadgets need mounted
-	passed  bool         // systemd passed the iSCSI listeners
-	accepts atomic.Int32 // listeners that accept
+	o        Options
+	log      *slog.Logger
+	started  time.Time
+	loop     *loop
+	saver    *saver
+	server   *iscsi.Server
+	id       identity
+	lock     *os.File
+	library  atomic.Pointer[isostore.Library]
+	news     news
+	reloads  chan struct{}
+	workers  sync.WaitGroup // that open images
+	serving  sync.WaitGroup // listeners and helpers
+	systemd  notifier
+	api      *apiServer
+	watcher  *fsnotify.Watcher // of the configuration; nil without
+	usb      *usb
+	runDir   string       // for file systems that gadgets need mounted
+	followed time.Time    // when followHosts looked; the loop's
+	passed   bool         // systemd passed the iSCSI listeners
+	accepts  atomic.Int32 // listeners that accept
 
 	// Owned by the loop.
 	cfg       *config.Config
@@ -132,6 +133,7 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	d.fill(ctx)
 	d.runDir = filepath.Dir(d.cfg.Daemon.Socket)
 	d.usb = newUSB(d.openCarrier, d.gadgetAlarm, d.log)
+	d.usb.ready = d.gadgetReady
 	return d.usb.start(d.wantedGadgets())
 }
 
@@ -293,6 +295,7 @@ func (d *Daemon) turned() {
 		d.flush()
 	}
 	d.noteStuck()
+	d.followHosts()
 	// A session ends a little after its drive is told: so look each time.
 	if s := d.summary(); s != d.told {
 		d.told = s

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"spindle/gadget"
 	"spindle/gadget/massstorage"
@@ -16,6 +17,7 @@ import (
 type follower interface {
 	insert(lun int, path string, force bool) error
 	eject(lun int, force bool) error
+	path(lun int) string // of the image that it has; empty for none
 }
 
 // kernel is a gadget of the kernel's own mass storage function.
@@ -77,11 +79,16 @@ func (k kernel) eject(lun int, force bool) error {
 	return kernelError(k.g.Drive(lun).Eject(context.Background(), force))
 }
 
+func (k kernel) path(lun int) string { return k.g.Drive(lun).Path() }
+
 // kernelError makes an error of the kernel's drive one that the API answers with.
 func kernelError(err error) error {
 	switch {
 	case errors.Is(err, massstorage.ErrHeld):
-		return &client.Error{Status: http.StatusConflict, Message: err.Error(), Hint: "unmount the disc there and try again, or use --force"}
+		return &client.Error{
+			Status: http.StatusConflict, Message: err.Error(), Hint: "unmount the disc there and try again, or use --force",
+			Holders: []client.Holder{{Initiator: "the USB host"}},
+		}
 	case errors.Is(err, massstorage.ErrImage):
 		return &client.Error{Status: http.StatusUnprocessableEntity, Message: err.Error(), Hint: `take mode = "kernel" out of the gadget: our drive has no such limits`}
 	}
@@ -102,4 +109,58 @@ func (u *usb) follow(drive string, f func(k follower, lun int) error) error {
 		}
 	}
 	return nil
+}
+
+// gadgetReady hands a gadget that was composed anew what came into its drives
+// meanwhile. It is called on the goroutine of usb.
+func (d *Daemon) gadgetReady(w *wanted) {
+	d.loop.post(func() {
+		for i, name := range w.drives {
+			dr := d.drive(name)
+			if dr == nil || dr.unit != w.units[i] || dr.path == w.images[i] {
+				continue
+			}
+			err := d.usb.follow(name, func(k follower, lun int) error {
+				if dr.path == "" {
+					return k.eject(lun, true)
+				}
+				return k.insert(lun, dr.path, true)
+			})
+			if err != nil {
+				d.alarm(name, "the kernel's drive does not have the disc: "+err.Error())
+			}
+		}
+	})
+}
+
+// followEvery is how often the trays of followers are looked at: they tell
+// nothing by themselves.
+const followEvery = 2 * time.Second
+
+// followHosts notes what hosts did to trays of followers: an eject, which takes
+// the disc out for good, and a tray let go, which a pending change waits for.
+func (d *Daemon) followHosts() {
+	if time.Since(d.followed) < followEvery {
+		return
+	}
+	d.followed = time.Now()
+	for _, dr := range d.drives {
+		_ = d.usb.follow(dr.cfg.Name, func(k follower, lun int) error {
+			if dr.path != "" && k.path(lun) == "" {
+				d.log.Info("host-eject", "drive", dr.cfg.Name, "image", dr.path)
+				d.hostTook(dr)
+			}
+			d.tryPending(dr)
+			return nil
+		})
+	}
+}
+
+// hostTook takes out of our drive what a host ejected from the follower's.
+func (d *Daemon) hostTook(dr *drive) {
+	if err := dr.emu.Eject(begunOnly, true); err != nil {
+		d.log.Error("eject", "drive", dr.cfg.Name, "error", err)
+	}
+	dr.path, dr.state.Disc, dr.state.Open = "", "", false
+	d.save()
 }

@@ -161,7 +161,7 @@ func (d *Daemon) tryPending(dr *drive) {
 	}
 	if p.disc == "" {
 		if err := d.takeOut(dr, dr.begin(), false); err != nil {
-			d.log.Info("eject still waits", "drive", dr.cfg.Name, "error", err)
+			d.log.Debug("eject still waits", "drive", dr.cfg.Name, "error", err)
 		}
 		return
 	}
@@ -189,7 +189,7 @@ func (d *Daemon) endPending(dr *drive, p *pending, o opened, err error) {
 		d.alarm(dr.cfg.Name, fmt.Sprintf("pending insert: %v", err))
 	}
 	if err != nil {
-		d.log.Info("insert still waits", "drive", dr.cfg.Name, "error", err)
+		d.log.Debug("insert still waits", "drive", dr.cfg.Name, "error", err)
 	}
 }
 

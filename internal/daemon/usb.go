@@ -50,6 +50,7 @@ type running struct {
 type usb struct {
 	open  func(*wanted) (carrier, error)
 	alarm func(gadget string, err error) // nil clears
+	ready func(*wanted)                  // told of a gadget composed anew; may be nil
 	log   *slog.Logger
 	next  chan []wanted // of capacity 1
 
@@ -104,7 +105,7 @@ func (u *usb) run(ctx context.Context) {
 func (u *usb) reconcile(ctx context.Context, list []wanted) {
 	keep := map[string]bool{}
 	for i := range list {
-		if r := u.get(list[i].cfg.Name); r != nil && r.equal(&list[i]) {
+		if r := u.get(list[i].cfg.Name); r != nil && r.equal(&list[i]) && !r.over() {
 			keep[r.cfg.Name] = true
 		}
 	}
@@ -128,6 +129,19 @@ func (u *usb) reconcile(ctx context.Context, list []wanted) {
 		r := &running{wanted: *w, carrier: c}
 		u.add(r)
 		u.serve(ctx, r)
+		if u.ready != nil {
+			u.ready(w)
+		}
+	}
+}
+
+// over reports whether the gadget ended by itself.
+func (r *running) over() bool {
+	select {
+	case <-r.ended:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -144,8 +158,11 @@ func (u *usb) serve(ctx context.Context, r *running) {
 	}()
 }
 
-// end takes a gadget away.
+// end takes a gadget away. From the first on nobody hands it a disc.
 func (u *usb) end(r *running) {
+	u.mu.Lock()
+	delete(u.have, r.cfg.Name)
+	u.mu.Unlock()
 	if r.stop != nil {
 		r.stop()
 		<-r.ended
@@ -153,9 +170,6 @@ func (u *usb) end(r *running) {
 	if err := r.carrier.Close(); err != nil {
 		u.log.Error("gadget is not taken away whole", "gadget", r.cfg.Name, "error", err)
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	delete(u.have, r.cfg.Name)
 }
 
 // closeAll undoes a start that failed.

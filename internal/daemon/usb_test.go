@@ -125,6 +125,9 @@ func TestUSB(t *testing.T) {
 		}
 		ends["a"] <- errors.New("unplugged")
 		check("one that ends by itself", "alarm a: it ended: unplugged")
+		delete(bad, "b")
+		u.want(gadgets(units, "a", "c"))
+		check("it is made again", "close a", "open a", "serve a")
 		cancel()
 		<-done
 		check("stop", "close a", "close c")

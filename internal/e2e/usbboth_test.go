@@ -147,22 +147,29 @@ func TestUSBAnswersAsISCSI(t *testing.T) {
 		for _, way := range [][2]string{{"/dev/sr0", "usb"}, {"/dev/sr1", "net"}} {
 			script.WriteString("(" + strings.ReplaceAll(tool, "DEV", way[0]) + "; echo status $?) 2>&1 | sed 's#/dev/sr[01]#DEV#g; s/sr[01]/DEV/g' >/tmp/" + way[1] + ".out\n")
 		}
-		script.WriteString("echo 'TOOL " + tool + "'; head -n 3 /tmp/usb.out; diff /tmp/usb.out /tmp/net.out | grep '^[-+][^-+]' | sed 's/^/DIFF /'; true\n")
+		script.WriteString("echo 'TOOL " + tool + "'; head -n 3 /tmp/usb.out; sed -n 's/^status /STATUS /p' /tmp/usb.out /tmp/net.out; diff /tmp/usb.out /tmp/net.out | grep '^[-+][^-+]' | sed 's/^/DIFF /'; true\n")
 	}
 	tools := []string{"sg_inq", "sg_vpd", "sg_get_config", "sg_modes", "sg_readcap", "sg_turs", "wodim", "xorriso", "cdrom_id", "eject"}
 	r := bothGuest(t, tools, script.String())
 	tool, seen := "", 0
+	met := map[string]bool{}
 	for line := range strings.Lines(r.Log) {
 		line = strings.TrimSpace(line)
 		if name, ok := strings.CutPrefix(line, "TOOL "); ok {
 			tool, seen = name, seen+1
 		}
-		if diff, ok := strings.CutPrefix(line, "DIFF "); ok && !expected(tool, diff) {
-			t.Errorf("%s differs: %s", tool, diff)
+		if diff, ok := strings.CutPrefix(line, "DIFF "); ok {
+			met[tool] = true
+			if !expected(tool, diff) {
+				t.Errorf("%s differs: %s", tool, diff)
+			}
+		}
+		if status, ok := strings.CutPrefix(line, "STATUS "); ok && status != "0" {
+			t.Errorf("%s ended with status %s", tool, status)
 		}
 	}
-	if seen != len(sameTools) {
-		t.Errorf("%d tools ran, want %d", seen, len(sameTools))
+	if seen != len(sameTools) || len(met) != len(mayDiffer) {
+		t.Errorf("%d tools ran, want %d; %d differed, want %d", seen, len(sameTools), len(met), len(mayDiffer))
 	}
 }
 
@@ -219,6 +226,27 @@ EOF
 		mount -t iso9660 -o ro /dev/sr0 /mnt || fail mount
 		! spindle eject cd0 2>/tmp/refusal || fail held
 		grep -i "holds the tray" /tmp/refusal || { cat /tmp/refusal; fail the refusal; }
+
+		echo STEP pending
+		sed -i 's/a.iso/large.iso/' /tmp/c.toml && kill -HUP $daemon
+		waitfor sh -c "spindle status | grep 'alarm: .*cut off'" || fail "a large image of the file is not refused"
+		sed -i 's/large.iso/b2.iso/' /tmp/c.toml && cp /lib/images/a.iso /lib/images/b2.iso && kill -HUP $daemon
+		waitfor sh -c 'spindle status | grep "^pending: cd0 waits to insert b2.iso"' || fail "a changed disc is not pending"
+		umount /mnt
+		waitfor cmp /lib/images/b2.iso /dev/sr0 || fail "the changed disc did not come when the host let go"
+
+		echo STEP reload
+		sed -i 's/^disc = .*/&\nswap_hold = "1s"/' /tmp/c.toml && kill -HUP $daemon
+		waitfor sh -c 'grep -c "msg=gadget " /tmp/spindle.log | grep -q 2' || fail "the gadget is not made again"
+		waitfor cmp /lib/images/b2.iso /dev/sr0 || fail "the disc is lost when a gadget is made again"
+
+		echo STEP force and host
+		spindle insert cd0 b.iso || fail insert
+		waitfor cmp /lib/images/b.iso /dev/sr0 || fail not the image
+		guesttool eject /dev/sr0 || fail eject of the host
+		waitfor sh -c 'spindle status | grep -E "^cd0 +(open|empty)"' || fail "a host's eject is not seen"
+		spindle insert cd0 b.iso || fail insert again
+		mount -t iso9660 -o ro /dev/sr0 /mnt || fail mount
 		spindle eject cd0 --force || fail force
 		umount /mnt
 		kill $daemon && wait $daemon || fail "the daemon ended with $?"
