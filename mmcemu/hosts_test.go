@@ -321,7 +321,7 @@ func (h host) testSwap(t *testing.T) {
 		insert(t, drive, newDisc(2, 200000), "two")
 		close(swapped)
 	}()
-	time.Sleep(time.Second)
+	<-time.After(time.Second)
 	if !h.blind {
 		run(t, drive, n, gesn, nil)
 		run(t, drive, n, tur, emptyClose)
