@@ -111,6 +111,16 @@ func TestUSBAndISCSI(t *testing.T) {
 		[ $(dmesg | grep -c "new .* USB device") = $enumerated ] || fail enumerated again
 		! dmesg | grep -i "i/o error" || fail errors
 
+		echo STEP kill
+		kill -9 $daemon
+		waitfor sh -c '! test -e /sys/block/sr0' || fail the drive did not go with its daemon
+		spindle serve --config /tmp/c.toml >>/tmp/spindle.log 2>&1 &
+		daemon=$!
+		waitfor test -b /dev/sr0 || fail the drive did not come back
+		[ "$(guesttool status /dev/sr0)" = empty ] || fail "what was ejected is back: $(guesttool status /dev/sr0)"
+		spindle insert cd0 a.iso || fail insert after the kill
+		waitfor cmp /lib/images/a.iso /dev/sr0 || fail not the image after the kill
+
 		echo STEP stop
 		kill $daemon && wait $daemon || fail "the daemon ended with $?"
 		[ -z "$(ls /sys/kernel/config/usb_gadget)" ] || fail something is left in configfs
