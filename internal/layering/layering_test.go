@@ -97,7 +97,7 @@ var arrows = map[string][]string{
 	"isostore/image":         {"isostore/disc", "isostore/sector"},
 	"isostore/disc":          {},
 	"isostore/disc/disctest": {"isostore/disc", "isostore/sector"},
-	"isostore/sector":        {},
+	"isostore/sector":        {"isostore/disc"},
 	"hack":                   {},
 	"testdata":               {},
 }
