@@ -63,6 +63,16 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
+// Size is the file's size in bytes.
+func (f *file) Size() int64 { return f.size }
+
+// intact fails with [disc.ErrChanged] when the file is not what it was at open:
+// for those who give out what they read before.
+func (f *file) intact() error {
+	_, err := f.ReadAt(nil, 0)
+	return err
+}
+
 func (f *file) changedError() error {
 	return fmt.Errorf("%s: %w: it was truncated or written to (hint: replace an image by renaming a new file over it)", f.path, disc.ErrChanged)
 }

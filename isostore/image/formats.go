@@ -13,11 +13,13 @@ import (
 
 // A format opens one kind of image. open returns an error wrapping ErrFormat
 // when the file is of another kind, and any other error when it is damaged; it
-// does not name the file. It fills in of info what describe cannot know.
+// does not name the image's own file. It fills in of the source's info what
+// describe cannot know. What it opens is closed by the disc it returns or, when
+// it fails, by its caller.
 type format struct {
 	name string
 	exts []string // with the dot, in lower case
-	open func(f *file, o Options, info *Info) (disc.Disc, error)
+	open func(s *source) (disc.Disc, error)
 }
 
 // formats is in probing order: those with a magic number before those without.
@@ -53,24 +55,24 @@ func HasImageName(name string) bool {
 }
 
 // open tries the formats in order.
-func open(f *file, o Options, info *Info) (disc.Disc, error) {
-	if f.size == 0 {
+func open(s *source) (disc.Disc, error) {
+	if s.size == 0 {
 		return nil, fmt.Errorf("%w: the file is empty", ErrFormat)
 	}
 	var reason error
 	for i := range formats {
-		d, err := formats[i].open(f, o, info)
+		d, err := formats[i].open(s)
 		if err == nil {
-			info.Format = formats[i].name
+			s.info.Format = formats[i].name
 			return d, nil
 		}
 		if !errors.Is(err, ErrFormat) {
-			info.Format = formats[i].name
+			s.info.Format = formats[i].name
 			return nil, err
 		}
 		reason = errors.Join(reason, err)
 	}
-	return nil, foreignError(f, reason)
+	return nil, foreignError(s.file, reason)
 }
 
 // foreignError adds to reason what the file seems to be instead.

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"spindle/isostore/disc"
 )
@@ -34,39 +33,6 @@ type Options struct {
 	Kind disc.Kind
 }
 
-// Info is what an opened image says about itself, for people and for programs:
-// its JSON form is part of the command line interface.
-type Info struct {
-	Name        string      `json:"name"`               // as it was asked for
-	Path        string      `json:"path"`               // where it was found
-	Format      string      `json:"format"`             // name of the image format, "iso"
-	Medium      string      `json:"medium"`             // CD, DVD or BD
-	Layers      int         `json:"layers"`             // recorded layers
-	Blocks      int64       `json:"blocks"`             // blocks of 2048 bytes that a host can address
-	Size        int64       `json:"size"`               // of the file, in bytes
-	Modified    time.Time   `json:"modified"`           // of the file
-	Label       string      `json:"label"`              // of the file system, ISO 9660 before UDF
-	FileSystems []string    `json:"filesystems"`        // among iso9660, joliet, udf
-	Sessions    []Session   `json:"sessions"`           // the layout
-	Boot        []BootEntry `json:"boot,omitempty"`     // El Torito entries, in the catalogue's order
-	Warnings    []string    `json:"warnings,omitempty"` // what is odd but does not prevent reading
-}
-
-// A Session is a disc.Session in JSON.
-type Session struct {
-	Number  int     `json:"number"`
-	LeadOut int64   `json:"leadout"` // LBA where the lead-out starts
-	Tracks  []Track `json:"tracks"`
-}
-
-// A Track is a disc.Track in JSON.
-type Track struct {
-	Number int    `json:"number"`
-	Mode   string `json:"mode"`   // audio, mode1, mode2, mode2xa or data
-	Start  int64  `json:"start"`  // LBA of index 1
-	Blocks int64  `json:"blocks"` // to the track's end
-}
-
 // Open opens the image name below root; name is slash-separated and relative.
 // A symbolic link is followed as long as it stays below root. Opening never
 // waits: a name that is not of a regular file fails with ErrNotRegular.
@@ -75,19 +41,15 @@ type Track struct {
 // Open fails. The caller closes the Disc.
 func Open(root *os.Root, name string, o Options) (disc.Disc, Info, error) {
 	info := Info{Name: name, Path: filepath.Join(root.Name(), filepath.FromSlash(name))}
-	f, err := openRegular(root, name)
+	img, err := openBelow(root, name)
 	if err != nil {
-		return nil, info, err
-	}
-	img, err := newFile(f, info.Path)
-	if err != nil {
-		f.Close()
 		return nil, info, err
 	}
 	info.Size, info.Modified = img.size, img.modified
-	d, err := open(img, o, &info)
+	s := &source{file: img, root: root, name: name, options: o, info: &info}
+	d, err := open(s)
 	if err != nil {
-		f.Close()
+		s.Close()
 		return nil, info, fmt.Errorf("%s: %w", info.Path, err)
 	}
 	describe(d.Layout(), &info)
@@ -122,6 +84,19 @@ func Inspect(path string, o Options) (Info, error) {
 		return info, err
 	}
 	return info, d.Close()
+}
+
+// openBelow opens the regular file name below root.
+func openBelow(root *os.Root, name string) (*file, error) {
+	f, err := openRegular(root, name)
+	if err != nil {
+		return nil, err
+	}
+	img, err := newFile(f, filepath.Join(root.Name(), filepath.FromSlash(name)))
+	if err != nil {
+		f.Close()
+	}
+	return img, err
 }
 
 // openRegular opens a regular file. It looks before it opens, because opening

@@ -323,7 +323,7 @@ func BenchmarkReadBlocks(b *testing.B) {
 
 // BenchmarkChangeCheck is the part of ReadBlocks that looks for a change.
 func BenchmarkChangeCheck(b *testing.B) {
-	f := openBench(b).(*flat).file
+	f := openBench(b).(*cd).source.file
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := stampOf(f.f, f.fd); err != nil {

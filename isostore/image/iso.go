@@ -20,31 +20,42 @@ var isoFormat = format{
 //
 // A partial last block is an error, unless the volume is known to end before
 // it: then the rest of the block reads as zeros, and a warning says so.
-func openISO(f *file, o Options, info *Info) (disc.Disc, error) {
-	v, err := readVolume(f, f.size)
+func openISO(s *source) (disc.Disc, error) {
+	v, err := readVolume(s, s.size)
 	if err != nil {
 		return nil, err
 	}
-	v.fill(info)
-	whole, rest := f.size/disc.BlockSize, f.size%disc.BlockSize
-	if end := v.end(); end > f.size {
-		info.Warnings = append(info.Warnings, fmt.Sprintf(
-			"the file is shorter than its file system, %d of %d bytes: is the download complete?", f.size, end))
+	v.fill(s.info)
+	whole, rest := s.size/disc.BlockSize, s.size%disc.BlockSize
+	if end := v.end(); end > s.size {
+		s.info.Truncated = true
+		s.warn("the file is shorter than its file system, %d of %d bytes: is the download complete?", s.size, end)
 	}
 	if rest != 0 {
 		if end := v.end(); end == 0 || end > whole*disc.BlockSize {
 			return nil, fmt.Errorf("%w: byte %d: the last block has %d of %d bytes (hint: the file may be cut short; download it again)",
 				ErrDamaged, whole*disc.BlockSize, rest, disc.BlockSize)
 		}
-		info.Warnings = append(info.Warnings, fmt.Sprintf(
-			"the last block has %d of %d bytes, beyond the file system's end: the rest reads as zeros", rest, disc.BlockSize))
-		whole++
+		s.warn("the last block has %d of %d bytes, beyond the file system's end: the rest reads as zeros", rest, disc.BlockSize)
 	}
-	layout, err := flatLayout(whole, o.Kind)
+	return newFlat(s, s.file)
+}
+
+// newFlat returns a disc with one data track whose block n is at byte n*2048 of
+// d. A partial last block is filled up with zeros.
+func newFlat(s *source, d data) (disc.Disc, error) {
+	n := (d.Size() + disc.BlockSize - 1) / disc.BlockSize
+	layout, err := flatLayout(n, s.options.Kind)
 	if err != nil {
 		return nil, err
 	}
-	return &flat{file: f, layout: layout, blocks: whole}, nil
+	if d.Size()%disc.BlockSize != 0 {
+		d = padded{d, n * disc.BlockSize}
+	}
+	if layout.Kind == disc.CD {
+		return newCD(s, layout, []run{{n: disc.LBA(n), form: mode1Form, data: d}})
+	}
+	return &flat{source: s, data: d, layout: layout, blocks: n}, nil
 }
 
 // flatLayout is the layout of a disc with one data track of n blocks, on a
@@ -69,9 +80,10 @@ func flatLayout(n int64, kind disc.Kind) (*disc.Layout, error) {
 	}, nil
 }
 
-// A flat is a disc whose block n is at byte n*2048 of its file.
+// A flat is a DVD or BD whose block n is at byte n*2048 of its data.
 type flat struct {
-	file   *file
+	source *source
+	data   data
 	layout *disc.Layout
 	blocks int64
 }
@@ -82,10 +94,9 @@ var _ disc.Disc = (*flat)(nil)
 func (d *flat) Layout() *disc.Layout { return d.layout }
 
 // Close implements disc.Disc.
-func (d *flat) Close() error { return d.file.Close() }
+func (d *flat) Close() error { return d.source.Close() }
 
-// ReadBlocks implements disc.Disc: one pread into p, and the check of package
-// file. The part of the last block that the file does not have reads as zeros.
+// ReadBlocks implements disc.Disc: one read into p.
 func (d *flat) ReadBlocks(p []byte, lba disc.LBA) (int, error) {
 	want := int64(len(p) / disc.BlockSize)
 	n := min(want, d.blocks-int64(lba))
@@ -95,14 +106,11 @@ func (d *flat) ReadBlocks(p []byte, lba disc.LBA) (int, error) {
 	if n == 0 {
 		return 0, nil
 	}
-	off := int64(lba) * disc.BlockSize
-	stored := min(n*disc.BlockSize, d.file.size-off)
-	got, err := d.file.ReadAt(p[:stored], off)
-	if err != nil && int64(got) < stored {
+	got, err := d.data.ReadAt(p[:n*disc.BlockSize], int64(lba)*disc.BlockSize)
+	if int64(got) < n*disc.BlockSize {
 		good := got / disc.BlockSize
-		return good, fmt.Errorf("block %d: %w", int64(lba)+int64(good), err)
+		return good, fmt.Errorf("%s: block %d: %w", d.source.path, int64(lba)+int64(good), noEOF(err))
 	}
-	clear(p[stored : n*disc.BlockSize])
 	if n < want {
 		return int(n), d.rangeError(lba + disc.LBA(n))
 	}
@@ -110,5 +118,5 @@ func (d *flat) ReadBlocks(p []byte, lba disc.LBA) (int, error) {
 }
 
 func (d *flat) rangeError(lba disc.LBA) error {
-	return fmt.Errorf("%s: block %d of %d: %w", d.file.path, lba, d.blocks, disc.ErrRange)
+	return fmt.Errorf("%s: block %d of %d: %w", d.source.path, lba, d.blocks, disc.ErrRange)
 }
