@@ -16,18 +16,21 @@ func describe(l *disc.Layout, info *Info) {
 	info.Medium = l.Kind.String()
 	info.Layers = l.Layers()
 	info.Blocks = int64(l.LeadOut())
+	info.MCN = printable(l.MCN)
 	info.Sessions = nil
 	for i := range l.Sessions {
 		s := &l.Sessions[i]
 		js := Session{Number: int(s.Number), LeadOut: int64(s.LeadOut)}
 		for j := range s.Tracks {
 			t := &s.Tracks[j]
-			js.Tracks = append(js.Tracks, Track{
-				Number: int(t.Number),
-				Mode:   modeNames[t.Mode],
-				Start:  int64(t.Start),
-				Blocks: int64(l.End(t) - t.Start),
-			})
+			jt := Track{
+				Number: int(t.Number), Mode: modeNames[t.Mode], Control: int(t.Control),
+				Pregap: int64(t.Pregap), Start: int64(t.Start), Blocks: int64(l.End(t) - t.Start), ISRC: t.ISRC,
+			}
+			for _, i := range t.Indexes {
+				jt.Indexes = append(jt.Indexes, int64(i))
+			}
+			js.Tracks = append(js.Tracks, jt)
 		}
 		info.Sessions = append(info.Sessions, js)
 	}

@@ -15,6 +15,8 @@ type BootEntry struct {
 	Media    string `json:"media"`   // none, 1.2M, 1.44M, 2.88M, disk: what is emulated
 	LBA      int64  `json:"lba"`     // of the boot image
 	Sectors  int    `json:"sectors"` // to load, of 512 bytes; 0 and 1 mean all on EFI
+	// Architectures are those of the programs in an EFI image: x64, aa64, ….
+	Architectures []string `json:"architectures,omitempty"`
 }
 
 var bootPlatforms = map[byte]string{0: "BIOS", 1: "PPC", 2: "Mac", 0xEF: "EFI"}

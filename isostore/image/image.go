@@ -53,6 +53,7 @@ func Open(root *os.Root, name string, o Options) (disc.Disc, Info, error) {
 		return nil, info, fmt.Errorf("%s: %w", info.Path, err)
 	}
 	describe(d.Layout(), &info)
+	identify(d, &info)
 	return d, info, nil
 }
 

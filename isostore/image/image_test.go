@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -260,11 +262,11 @@ func TestBoot(t *testing.T) {
 	copy(c[32:], "\x88\x00\x00\x00\x00\x00\x04\x00\x19\x00\x00\x00")
 	copy(c[64:], "\x91\xEF\x01\x00")
 	copy(c[96:], "\x88\x00\x00\x00\x00\x00\x01\x00\x1A\x00\x00\x00")
-	want := []BootEntry{{"BIOS", true, "none", 25, 4}, {"EFI", true, "none", 26, 1}}
+	want := []BootEntry{{"BIOS", true, "none", 25, 4, nil}, {"EFI", true, "none", 26, 1, nil}}
 	dir := t.TempDir()
 	write(t, dir, "x.iso", b)
 	info, err := Inspect(filepath.Join(dir, "x.iso"), Options{})
-	if err != nil || len(info.Boot) != 2 || info.Boot[0] != want[0] || info.Boot[1] != want[1] {
+	if err != nil || !reflect.DeepEqual(info.Boot, want) || !slices.Equal(info.BootBy, []string{"BIOS", "UEFI"}) {
 		t.Errorf("boot = %+v, %v; want %+v", info.Boot, err, want)
 	}
 	c[28] = 0

@@ -21,7 +21,7 @@ var isoFormat = format{
 // A partial last block is an error, unless the volume is known to end before
 // it: then the rest of the block reads as zeros, and a warning says so.
 func openISO(s *source) (disc.Disc, error) {
-	v, err := readVolume(s, s.size)
+	v, err := readVolume(s, 0, s.size)
 	if err != nil {
 		return nil, err
 	}

@@ -129,7 +129,7 @@ func (r *run) packed(p []byte, lba disc.LBA, kind *formKind) (int, error) {
 			s := p[i*disc.SectorSize:][:disc.SectorSize]
 			copy(s[kind.at:], tail[i*kind.size:][:kind.size])
 			clear(s[:kind.at])
-			clear(s[kind.at+kind.size:min(disc.SectorSize, len(p))])
+			clear(s[kind.at+kind.size : min(disc.SectorSize, len(p))])
 		}
 	}
 	return n, r.readError(n, want, lba, err)

@@ -19,10 +19,10 @@ func TestImagesOfTools(t *testing.T) {
 		boot        []string
 		make        []string // command; OUT and SRC are replaced
 	}{
-		{"bridge.iso", "GENISO LABEL", []string{"iso9660", "joliet", "udf"}, nil, []string{
+		{"bridge.iso", "GENISO LABEL", []string{"iso9660", "rockridge", "joliet", "udf"}, nil, []string{
 			"genisoimage", "-quiet", "-V", "GENISO LABEL", "-J", "-R", "-udf", "-o", "OUT", "SRC",
 		}},
-		{"boot.iso", "XORRISO", []string{"iso9660"}, []string{"BIOS", "EFI"}, []string{
+		{"boot.iso", "XORRISO", []string{"iso9660", "rockridge"}, []string{"BIOS", "EFI"}, []string{
 			"xorriso", "-as", "mkisofs", "-quiet", "-V", "XORRISO", "-R", "-b", "boot.img", "-no-emul-boot", "-boot-load-size", "4",
 			"-eltorito-alt-boot", "-e", "efi.img", "-no-emul-boot", "-o", "OUT", "SRC",
 		}},

@@ -2,12 +2,14 @@ package image
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode"
-	"unicode/utf16"
 
 	"spindle/isostore/disc"
 )
@@ -23,38 +25,51 @@ const (
 // A volume is what the descriptors of a flat image say. Its numbers come from
 // the file: they are checked where they are used.
 type volume struct {
-	iso, joliet, udf bool
+	iso, joliet, rock, udf bool
 
+	base     int64       // block at which the session starts
+	size     int64       // of the image, in bytes
+	root     extentOf    // of the ISO 9660 root directory
 	label    string      // ISO 9660 volume identifier
+	created  time.Time   // zero when not known
+	publish  string      // publisher identifier
 	udfLabel string      // UDF logical volume identifier, else its volume identifier
 	space    int64       // ISO 9660 volume space size, in bytes; 0 when not known
 	boot     []BootEntry // El Torito
 	warnings []string
 }
 
-// readVolume reads the descriptors of an image of size bytes. It reads at most
-// 64 KiB, two boot catalogue blocks and a UDF descriptor sequence of 64 blocks.
-// Its error wraps ErrFormat when there are none.
-func readVolume(r io.ReaderAt, size int64) (*volume, error) {
-	if size <= vrsStart {
+// readVolume reads the descriptors of an image of size bytes whose session
+// starts at block base. It reads at most 64 KiB, a boot catalogue block, a UDF
+// descriptor sequence of 64 blocks, and what find and readFAT say. Its error
+// wraps ErrFormat when there are none.
+func readVolume(r io.ReaderAt, base, size int64) (*volume, error) {
+	start := base*disc.BlockSize + vrsStart
+	if size <= start {
 		return nil, fmt.Errorf("%w: byte %d: the file ends before the first volume descriptor", ErrFormat, size)
 	}
-	area := make([]byte, min(size-vrsStart, vrsBlocks*disc.BlockSize))
-	if n, err := r.ReadAt(area, vrsStart); err != nil && n < len(area) {
-		return nil, fmt.Errorf("byte %d: %w", int64(vrsStart)+int64(n), err)
+	area := make([]byte, min(size-start, vrsBlocks*disc.BlockSize))
+	n, err := r.ReadAt(area, start)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("byte %d: %w", start+int64(n), err)
 	}
-	v := &volume{}
+	area = area[:n]
+	v := &volume{base: base, size: size}
 	catalog := v.readISO(area)
 	v.findUDF(area)
 	if !v.iso && !v.udf {
-		return nil, fmt.Errorf("%w: byte %d: no CD001 of ISO 9660 and no BEA01 of UDF (hint: an image of a hard disk or a USB stick is none of an optical disc)", ErrFormat, vrsStart)
+		return nil, fmt.Errorf("%w: byte %d: no CD001 of ISO 9660 and no BEA01 of UDF (hint: an image of a hard disk or a USB stick is none of an optical disc)", ErrFormat, start)
 	}
 	if v.udf {
-		v.udfLabel = readUDFLabel(r, size)
+		v.udfLabel = readUDFLabel(r, base, size)
 	}
 	if catalog != 0 {
 		v.readBoot(r, catalog)
 	}
+	if v.iso {
+		v.rock = hasRockRidge(r, v.root)
+	}
+	v.readArchitectures(r)
 	return v, nil
 }
 
@@ -100,123 +115,46 @@ func (v *volume) readPVD(d []byte) {
 		unit = disc.BlockSize
 	}
 	v.space = int64(max(blocks, big)) * unit
+	v.root = extentOf{int64(binary.LittleEndian.Uint32(d[158:])), int64(binary.LittleEndian.Uint32(d[166:]))}
+	v.created = isoTime(d[813:830])
+	v.publish = printable(string(d[318:446]))
 }
 
-// findUDF looks for a volume recognition sequence (ECMA-167, 2/8.3): BEA01,
-// then NSR02 or NSR03. Some writers leave other blocks before it.
-func (v *volume) findUDF(area []byte) {
-	begun := false
-	for ; len(area) >= 6; area = area[min(disc.BlockSize, len(area)):] {
-		switch string(area[1:6]) {
-		case "BEA01":
-			begun = true
-		case "NSR02", "NSR03":
-			v.udf = v.udf || begun
-		case "TEA01":
-			begun = false
-		}
+// isoTime decodes a date of 17 bytes (ECMA-119, 8.4.26.1): digits, and the
+// offset from GMT in quarters of an hour. It is zero for one that is none.
+func isoTime(b []byte) time.Time {
+	zone := time.FixedZone("", int(int8(b[16]))*15*60)
+	t, err := time.ParseInLocation("20060102150405", string(b[:14]), zone)
+	if err != nil || t.Year() < 1970 {
+		return time.Time{}
 	}
+	return t.UTC()
 }
 
 // end is where the file system is known to end, in bytes, or 0.
-func (v *volume) end() int64 { return v.space }
+func (v *volume) end() int64 {
+	if v.space == 0 {
+		return 0
+	}
+	return v.base*disc.BlockSize + v.space
+}
 
 // fill says in info what the volume says.
 func (v *volume) fill(info *Info) {
-	info.Label = v.label
-	if info.Label == "" {
-		info.Label = v.udfLabel
-	}
+	info.Label = cmp.Or(v.label, v.udfLabel)
 	for _, fs := range []struct {
 		is   bool
 		name string
-	}{{v.iso, "iso9660"}, {v.joliet, "joliet"}, {v.udf, "udf"}} {
+	}{{v.iso, "iso9660"}, {v.rock, "rockridge"}, {v.joliet, "joliet"}, {v.udf, "udf"}} {
 		if fs.is {
 			info.FileSystems = append(info.FileSystems, fs.name)
 		}
 	}
-	info.Boot = v.boot
+	if info.Publisher = v.publish; !v.created.IsZero() {
+		info.Created = &v.created
+	}
+	info.Boot, info.BootBy = v.boot, v.bootBy()
 	info.Warnings = append(info.Warnings, v.warnings...)
-}
-
-// readUDFLabel returns the label of a UDF volume, or "" when it has none or its
-// descriptors cannot be read. It follows an anchor to the main volume
-// descriptor sequence (ECMA-167, 3/8.4).
-func readUDFLabel(r io.ReaderAt, size int64) string {
-	d := make([]byte, disc.BlockSize)
-	last := size/disc.BlockSize - 1
-	for _, at := range []int64{256, last, last - 256, 512} {
-		if readTag(r, d, at) != 2 {
-			continue
-		}
-		n := int64(binary.LittleEndian.Uint32(d[16:])) / disc.BlockSize
-		start := int64(binary.LittleEndian.Uint32(d[20:]))
-		if label := scanUDF(r, d, start, min(n, 64)); label != "" {
-			return label
-		}
-	}
-	return ""
-}
-
-// scanUDF looks through n blocks of a volume descriptor sequence.
-func scanUDF(r io.ReaderAt, d []byte, start, n int64) string {
-	volumeID := ""
-	for i := range n {
-		switch readTag(r, d, start+i) {
-		case 1: // primary volume descriptor, 3/10.1
-			volumeID = dstring(d[24:56])
-		case 6: // logical volume descriptor, 3/10.6
-			if label := dstring(d[84:212]); label != "" {
-				return label
-			}
-		case 8: // terminating descriptor
-			return volumeID
-		}
-	}
-	return volumeID
-}
-
-// readTag reads block lba into d and returns the identifier of its descriptor
-// tag (ECMA-167, 3/7.2), 0 when the block is no descriptor.
-func readTag(r io.ReaderAt, d []byte, lba int64) uint16 {
-	if lba < 0 {
-		return 0
-	}
-	if n, _ := r.ReadAt(d, lba*disc.BlockSize); n < len(d) {
-		return 0
-	}
-	sum := byte(0)
-	for i, b := range d[:16] {
-		if i != 4 {
-			sum += b
-		}
-	}
-	if sum != d[4] || int64(binary.LittleEndian.Uint32(d[12:])) != lba {
-		return 0
-	}
-	return binary.LittleEndian.Uint16(d)
-}
-
-// dstring decodes a UDF dstring (UDF 2.60, 2.1.3): the last byte is the length
-// in use, the first one says 8 or 16 bits a character.
-func dstring(b []byte) string {
-	n := int(b[len(b)-1])
-	if n < 2 || n >= len(b) {
-		return ""
-	}
-	text := b[1:n]
-	var u []uint16
-	switch b[0] {
-	case 8:
-		for _, c := range text {
-			u = append(u, uint16(c))
-		}
-	case 16:
-		for ; len(text) >= 2; text = text[2:] {
-			u = append(u, binary.BigEndian.Uint16(text))
-		}
-	}
-	return printable(string(utf16.Decode(u)))
 }
 
 // printable makes text from an image fit for a terminal: what cannot be
