@@ -49,3 +49,32 @@ func FuzzOpenISO(f *testing.F) {
 		}
 	})
 }
+
+// FuzzFAT lists the boot programs of arbitrary bytes, a boot sector and what is
+// behind it.
+func FuzzFAT(f *testing.F) {
+	boot := make([]byte, 512)
+	copy(boot[11:], "\x00\x02\x01\x01\x00\x01\x10\x00\x40\x0B\xF0\x09\x00")
+	copy(boot[510:], "\x55\xAA")
+	rest := make([]byte, 20*512)
+	copy(rest[9*512:], "EFI        \x10\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00")
+	copy(rest[10*512:], "BOOT       \x10\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x03\x00")
+	copy(rest[11*512:], "BOOTX64 EFI\x20")
+	f.Add(boot, rest)
+	f.Fuzz(func(t *testing.T, boot, rest []byte) {
+		b := append(append([]byte(nil), boot...), rest...)
+		if names := efiPrograms(bytes.NewReader(b), 0); len(names) > maxDirectory/32 {
+			t.Errorf("%d programs", len(names))
+		}
+	})
+}
+
+// FuzzDirectory looks through an arbitrary ISO 9660 directory.
+func FuzzDirectory(f *testing.F) {
+	f.Add([]byte("\x22\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x01\x00\x00\x01\x01\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		root := extentOf{0, int64(len(b))}
+		hasRockRidge(bytes.NewReader(b), root)
+		lookUp(bytes.NewReader(b), root, "EFI", "BOOT")
+	})
+}
