@@ -54,3 +54,9 @@ type SubReader interface {
 	// ReadSub is as ReadBlocks for sub-channels of SubSize bytes.
 	ReadSub(p []byte, lba LBA) (n int, err error)
 }
+
+// A SubHolder is a SubReader that knows whether it reads or makes what it gives.
+type SubHolder interface {
+	// HoldsSub reports whether the image holds sub-channels of any sector.
+	HoldsSub() bool
+}

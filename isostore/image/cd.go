@@ -22,6 +22,7 @@ var (
 	_ disc.Disc      = (*cd)(nil)
 	_ disc.RawReader = (*cd)(nil)
 	_ disc.SubReader = (*cd)(nil)
+	_ disc.SubHolder = (*cd)(nil)
 )
 
 // newCD returns a disc of the given layout. It settles what every CD has, the
@@ -229,6 +230,11 @@ func (d *cd) ReadSub(p []byte, lba disc.LBA) (int, error) {
 		rest = rest[n*disc.SubSize:]
 		return n, err
 	})
+}
+
+// HoldsSub implements disc.SubHolder.
+func (d *cd) HoldsSub() bool {
+	return slices.ContainsFunc(d.runs, func(r run) bool { return r.sub != nil })
 }
 
 // ReadBlocks implements disc.Disc. User data that lies in a file as blocks is
