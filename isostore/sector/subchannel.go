@@ -2,6 +2,7 @@ package sector
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"spindle/isostore/disc"
 )
@@ -136,10 +137,5 @@ func begins(t *disc.Track, lba disc.LBA) bool {
 	if lba == t.Pregap || lba == t.Start {
 		return true
 	}
-	for _, i := range t.Indexes {
-		if lba == i {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(t.Indexes, lba)
 }

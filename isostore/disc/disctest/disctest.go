@@ -58,7 +58,7 @@ func (c *checker) points() []disc.LBA {
 	var p []disc.LBA
 	for t := range c.l.Tracks() {
 		end := c.l.End(t)
-		p = append(p, t.Pregap, t.Start-1, t.Start, t.Start+1, (t.Start+end)/2, end-2, end-1)
+		p = append(p, t.Pregap, (t.Pregap+t.Start)/2, t.Start-1, t.Start, t.Start+1, (t.Start+end)/2, end-2, end-1)
 		for _, i := range t.Indexes {
 			p = append(p, i-1, i)
 		}

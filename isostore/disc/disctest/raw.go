@@ -5,10 +5,8 @@ import (
 	"errors"
 
 	"spindle/isostore/disc"
+	"spindle/isostore/sector"
 )
-
-// syncField starts every sector of a data track (ECMA-130, 14.1).
-var syncField = []byte{0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0}
 
 // raw checks that sectors and blocks are of one disc.
 func (c *checker) raw(raw disc.RawReader) {
@@ -16,16 +14,15 @@ func (c *checker) raw(raw disc.RawReader) {
 	for _, lba := range c.points() {
 		c.prefix(r, lba)
 		_, t := c.l.TrackAt(lba)
-		sector, err := c.one(r, lba)
-		if t == nil || lba < t.Start {
-			continue
-		}
-		if err != nil {
-			c.errorf("ReadSectors at %d, track %d: %v", lba, t.Number, err)
-			continue
-		}
-		if t.Mode != disc.Audio {
-			c.dataSector(t, lba, sector)
+		s, err := c.one(r, lba)
+		switch {
+		case t == nil:
+		case err == nil && lba < t.Start:
+			c.pause(t, lba, s)
+		case err == nil && t.Mode != disc.Audio:
+			c.dataSector(t, lba, s)
+		case err != nil:
+			c.refused(r, t, lba, err)
 		}
 	}
 	p := make([]byte, disc.SectorSize)
@@ -34,20 +31,60 @@ func (c *checker) raw(raw disc.RawReader) {
 	}
 }
 
-// dataSector checks sync, header and user data of a data track's sector.
-func (c *checker) dataSector(t *disc.Track, lba disc.LBA, sector []byte) {
-	m := lba.MSF()
+// refused checks the failure to read at lba, in track t: only a pregap may fail,
+// that of track 1 for the reason that the image does not hold it.
+func (c *checker) refused(r readFunc, t *disc.Track, lba disc.LBA, err error) {
+	switch {
+	case lba >= t.Start:
+		c.errorf("%s at %d, track %d: %v", r.name, lba, t.Number, err)
+	case lba < 0 && !errors.Is(err, disc.ErrRange):
+		c.errorf("%s at %d, pregap of track %d: %v, want ErrRange or data", r.name, lba, t.Number, err)
+	}
+}
+
+// pause checks a sector of the pregap of track t: it may be audio or, before a
+// data track, data of any mode, but for track 1, which has nothing before it.
+func (c *checker) pause(t *disc.Track, lba disc.LBA, s []byte) {
+	switch {
+	case lba < 0 && sector.IsRaw(s) == (t.Mode == disc.Audio):
+		c.errorf("sector %d, pregap of track %d of mode %d, begins % X", lba, t.Number, t.Mode, s[:16])
+	case t.Mode != disc.Audio && sector.IsRaw(s):
+		c.header(lba, s[15], s)
+		c.intact(t, lba, s)
+	}
+}
+
+// dataSector checks all of a data track's sector.
+func (c *checker) dataSector(t *disc.Track, lba disc.LBA, s []byte) {
 	mode, user := byte(2), 24
 	if t.Mode == disc.Mode1 {
 		mode, user = 1, 16
 	}
-	header := []byte{bcd(m.M), bcd(m.S), bcd(m.F), mode}
-	if !bytes.Equal(sector[:12], syncField) || !bytes.Equal(sector[12:16], header) {
-		c.errorf("sector %d begins % X, want sync and % X", lba, sector[:16], header)
-	}
+	c.header(lba, mode, s)
+	c.intact(t, lba, s)
 	block, err := c.one(c.blocks(), lba)
-	if err == nil && !bytes.Equal(sector[user:user+disc.BlockSize], block) {
+	if err == nil && !bytes.Equal(s[user:user+disc.BlockSize], block) {
 		c.errorf("sector %d holds other user data than ReadBlocks gives", lba)
+	}
+}
+
+// header checks sync and header.
+func (c *checker) header(lba disc.LBA, mode byte, s []byte) {
+	want := make([]byte, 16)
+	sector.Header(want, lba, mode)
+	if !bytes.Equal(s[:16], want) {
+		c.errorf("sector %d begins % X, want % X", lba, s[:16], want)
+	}
+}
+
+// intact checks EDC and ECC. A formless sector has neither, and its data may look
+// as if it had.
+func (c *checker) intact(t *disc.Track, lba disc.LBA, s []byte) {
+	if t.Mode == disc.Mode2 && s[15] == 2 {
+		return
+	}
+	if err := sector.Check(s); err != nil {
+		c.errorf("sector %d: %v", lba, err)
 	}
 }
 
@@ -59,61 +96,22 @@ func (c *checker) sub(sub disc.SubReader) {
 		_, t := c.l.TrackAt(lba)
 		p, err := c.one(r, lba)
 		if t == nil || err != nil {
-			if t != nil && lba >= t.Start {
-				c.errorf("ReadSub at %d, track %d: %v", lba, t.Number, err)
+			if t != nil {
+				c.refused(r, t, lba, err)
 			}
 			continue
 		}
-		q := QOf(p)
-		if crc := crc16(q[:10]); q[10] != byte(crc>>8) || q[11] != byte(crc) {
-			c.errorf("sub-channel Q at %d is % X, its CRC should be %04X", lba, q, crc)
+		q := sector.QOf(p)
+		if !q.Valid() {
+			c.errorf("sub-channel Q at %d is % X, its CRC should be %04X", lba, q, sector.CRC16(q[:10]))
 		}
 		if q[0]&0xF != 1 {
 			continue // MCN or ISRC
 		}
-		m := lba.MSF()
-		want := []byte{bcd(t.Number), bcd(index(t, lba)), bcd(m.M), bcd(m.S), bcd(m.F)}
-		got := append(bytes.Clone(q[1:3]), q[7:10]...)
-		if !bytes.Equal(got, want) || q[0]>>4&4 != t.Control&4 {
-			c.errorf("sub-channel Q at %d is % X, want track, index and address % X, control %X", lba, q, want, t.Control)
+		want := sector.PositionQ(t, lba)
+		same := bytes.Equal(q[1:3], want[1:3]) && bytes.Equal(q[7:10], want[7:10])
+		if !same || (q[0]^want[0])>>4&4 != 0 { // the relative address is as the image has it
+			c.errorf("sub-channel Q at %d is % X, want track, index and address of % X", lba, q, want)
 		}
 	}
 }
-
-// index returns the index that lba has in track t.
-func index(t *disc.Track, lba disc.LBA) byte {
-	if lba < t.Start {
-		return 0
-	}
-	n := byte(1)
-	for _, i := range t.Indexes {
-		if lba >= i {
-			n++
-		}
-	}
-	return n
-}
-
-// QOf returns the 12 bytes of sub-channel Q in the 96 bytes of P to W: bit 6 of
-// each, the first in the highest bit (MMC-6, 4.2.4).
-func QOf(sub []byte) (q [12]byte) {
-	for i, b := range sub[:disc.SubSize] {
-		q[i/8] |= b >> 6 & 1 << (7 - i%8)
-	}
-	return q
-}
-
-// crc16 is the CRC of sub-channel Q: polynomial 1021h, inverted (ECMA-130,
-// 22.3.6).
-func crc16(b []byte) (crc uint16) {
-	for _, c := range b {
-		crc ^= uint16(c) << 8
-		for range 8 {
-			carry := crc >> 15
-			crc = crc<<1 ^ carry*0x1021
-		}
-	}
-	return ^crc
-}
-
-func bcd(b byte) byte { return b/10<<4 | b%10 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"spindle/isostore/disc"
+	"spindle/isostore/sector"
 )
 
 // EnhancedCD is the layout of the worked example of two sessions: audio tracks
@@ -38,6 +39,18 @@ func HiddenTrack() *disc.Layout {
 	}
 }
 
+// Pregapped is the layout of a CD whose image holds the pregap of data track 1,
+// with a formless track after it.
+func Pregapped() *disc.Layout {
+	return &disc.Layout{
+		Kind: disc.CD,
+		Sessions: []disc.Session{{Number: 1, Tracks: []disc.Track{
+			{Number: 1, Mode: disc.Mode1, Control: 4, Pregap: -150},
+			{Number: 2, Mode: disc.Mode2, Control: 4, Pregap: 500, Start: 650},
+		}, LeadOut: 1000}},
+	}
+}
+
 // DataDisc is the layout of a disc of n blocks with one data track, on the
 // smallest medium that holds it.
 func DataDisc(n disc.LBA) *disc.Layout {
@@ -53,8 +66,8 @@ func DataDisc(n disc.LBA) *disc.Layout {
 
 // Synthetic returns a disc of layout l whose content follows from the address,
 // so that it needs no storage: see [Fill]. For a CD it implements
-// [disc.RawReader], with EDC and ECC zero, and [disc.SubReader]. It never
-// fails but with ErrMode and ErrRange, and need not be closed.
+// [disc.RawReader] and [disc.SubReader]. It never fails but with ErrMode and
+// ErrRange, and need not be closed.
 func Synthetic(l *disc.Layout) disc.Disc {
 	if l.Kind == disc.CD {
 		return &syntheticCD{synthetic{l}}
@@ -114,51 +127,25 @@ func (d *syntheticCD) ReadSectors(p []byte, lba disc.LBA) (int, error) {
 			Fill(p, lba)
 			return nil
 		}
-		m := lba.MSF()
-		clear(p)
-		copy(p, syncField)
-		copy(p[12:], []byte{bcd(m.M), bcd(m.S), bcd(m.F), 1})
-		user := p[16:]
-		switch t.Mode {
+		switch clear(p); t.Mode {
+		case disc.Mode1:
+			Fill(p[16:16+disc.BlockSize], lba)
+			sector.EncodeMode1(p, lba)
 		case disc.Mode2:
-			p[15] = 2
 			Fill(p[16:], lba)
-			return nil
+			sector.EncodeMode2(p, lba)
 		case disc.Mode2XA:
-			p[15] = 2
 			p[18], p[22] = 8, 8 // submode: data, Form 1
-			user = p[24:]
+			Fill(p[24:24+disc.BlockSize], lba)
+			sector.EncodeForm1(p, lba)
 		}
-		Fill(user[:disc.BlockSize], lba)
 		return nil
 	})
 }
 
 func (d *syntheticCD) ReadSub(p []byte, lba disc.LBA) (int, error) {
-	return d.each(p, disc.SubSize, lba, -150, func(p []byte, lba disc.LBA, t *disc.Track) error {
-		q := positionQ(t, lba)
-		pause := byte(0)
-		if lba < t.Start {
-			pause = 0x80 // P: before index 1
-		}
-		for i := range p {
-			p[i] = pause | q[i/8]>>(7-i%8)&1<<6
-		}
+	return d.each(p, disc.SubSize, lba, -150, func(p []byte, lba disc.LBA, _ *disc.Track) error {
+		sector.Sub(p, d.l, lba)
 		return nil
 	})
-}
-
-// positionQ is mode 1 of sub-channel Q (ECMA-130, 22.3.3).
-func positionQ(t *disc.Track, lba disc.LBA) (q [12]byte) {
-	rel := lba - t.Start
-	if rel < 0 {
-		rel = -rel // counts down to index 1
-	}
-	r, a := (rel - 150).MSF(), lba.MSF()
-	copy(q[:], []byte{
-		t.Control<<4 | 1, bcd(t.Number), bcd(index(t, lba)),
-		bcd(r.M), bcd(r.S), bcd(r.F), 0, bcd(a.M), bcd(a.S), bcd(a.F),
-	})
-	binary.BigEndian.PutUint16(q[10:], crc16(q[:10]))
-	return q
 }
