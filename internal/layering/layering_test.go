@@ -95,6 +95,7 @@ var arrows = map[string][]string{
 	"mmcemu":                 {"scsi", "isostore/disc", "isostore/sector"},
 	"isostore":               {"isostore/disc", "isostore/image"},
 	"isostore/image":         {"isostore/disc", "isostore/sector"},
+	"isostore/convert":       {"isostore/disc", "isostore/image", "isostore/sector"},
 	"isostore/disc":          {},
 	"isostore/disc/disctest": {"isostore/disc", "isostore/sector"},
 	"isostore/sector":        {"isostore/disc"},
