@@ -95,28 +95,6 @@ func printImages(w io.Writer, list []client.Image) {
 	t.Flush()
 }
 
-func printInfo(w io.Writer, i *client.Info) {
-	t := table(w)
-	row := func(name, value string) { fmt.Fprintf(t, "%s:\t%s\n", name, value) }
-	row("file", i.Path)
-	row("format", i.Format)
-	row("medium", fmt.Sprintf("%s, %d blocks of 2048 bytes", i.Medium, i.Blocks))
-	row("label", cmp.Or(i.Label, "-"))
-	row("file systems", cmp.Or(strings.Join(i.FileSystems, ", "), "-"))
-	for _, s := range i.Sessions {
-		for _, tr := range s.Tracks {
-			row(fmt.Sprintf("track %d", tr.Number), fmt.Sprintf("%s, session %d, from block %d, %d blocks", tr.Mode, s.Number, tr.Start, tr.Blocks))
-		}
-	}
-	for _, b := range i.Boot {
-		row("boot", fmt.Sprintf("%s, at block %d", b.Platform, b.LBA))
-	}
-	for _, text := range i.Warnings {
-		row("warning", text)
-	}
-	t.Flush()
-}
-
 // oneLine keeps a name in its cell of a table.
 func oneLine(name string) string {
 	return strings.NewReplacer("\n", "?", "\t", "?", "\v", "?", "\f", "?").Replace(name)

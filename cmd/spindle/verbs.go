@@ -3,14 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"spindle/internal/api/client"
-	"spindle/internal/daemon"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -106,29 +104,4 @@ func (a *app) complete(cmd *cobra.Command, args []string, _ string) (names []cob
 		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
-}
-
-func (a *app) inspectCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "inspect IMAGE", Short: "Say what an image is: a file, or a name of the library", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			info, err := a.inspect(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			return a.show(info, func(w io.Writer) { printInfo(w, &info) })
-		},
-	}
-}
-
-// inspect looks at a file without a daemon, and asks the daemon for the rest.
-func (a *app) inspect(cmd *cobra.Command, name string) (client.Info, error) {
-	if _, err := os.Stat(name); err == nil {
-		return daemon.Inspect(name)
-	}
-	info, err := a.client().Inspect(cmd.Context(), name)
-	if e, ok := err.(*client.Error); ok && e.Status == 0 { // no daemon
-		return info, &client.Error{Message: fmt.Sprintf("no file %s, and %s", name, e.Message), Hint: e.Hint}
-	}
-	return info, err
 }

@@ -115,8 +115,17 @@ type Info struct {
 	Modified    time.Time     `json:"modified"`
 	Label       string        `json:"label"`
 	FileSystems []string      `json:"filesystems"`
+	Created     *time.Time    `json:"created,omitempty"` // of the volume
+	Publisher   string        `json:"publisher,omitempty"`
+	MCN         string        `json:"mcn,omitempty"`
+	Title       string        `json:"title,omitempty"` // of the disc, by CD-TEXT
+	Performer   string        `json:"performer,omitempty"`
 	Sessions    []InfoSession `json:"sessions"`
 	Boot        []InfoBoot    `json:"boot,omitempty"`
+	BootBy      []string      `json:"boot_by,omitempty"`   // BIOS, UEFI x64, …
+	Hybrid      []string      `json:"hybrid,omitempty"`    // mbr, gpt, apm
+	Files       []string      `json:"files,omitempty"`     // others that the image consists of
+	Truncated   bool          `json:"truncated,omitempty"` // a file is shorter than the image says
 	Warnings    []string      `json:"warnings,omitempty"`
 }
 
@@ -127,21 +136,28 @@ type InfoSession struct {
 	Tracks  []InfoTrack `json:"tracks"`
 }
 
-// An InfoTrack is a track of a disc.
+// An InfoTrack is a track of a disc. Places are LBAs.
 type InfoTrack struct {
-	Number int    `json:"number"`
-	Mode   string `json:"mode"`
-	Start  int64  `json:"start"`
-	Blocks int64  `json:"blocks"`
+	Number    int     `json:"number"`
+	Mode      string  `json:"mode"`
+	Control   int     `json:"control"`
+	Pregap    int64   `json:"pregap"`
+	Start     int64   `json:"start"`
+	Blocks    int64   `json:"blocks"`
+	Indexes   []int64 `json:"indexes,omitempty"`
+	ISRC      string  `json:"isrc,omitempty"`
+	Title     string  `json:"title,omitempty"`
+	Performer string  `json:"performer,omitempty"`
 }
 
 // An InfoBoot is an El Torito entry.
 type InfoBoot struct {
-	Platform string `json:"platform"`
-	Bootable bool   `json:"bootable"`
-	Media    string `json:"media"`
-	LBA      int64  `json:"lba"`
-	Sectors  int    `json:"sectors"`
+	Platform      string   `json:"platform"`
+	Bootable      bool     `json:"bootable"`
+	Media         string   `json:"media"`
+	LBA           int64    `json:"lba"`
+	Sectors       int      `json:"sectors"`
+	Architectures []string `json:"architectures,omitempty"`
 }
 
 // An InsertRequest asks for an image to be inserted.
