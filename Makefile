@@ -19,16 +19,16 @@ deps:
 
 test:
 	@if [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then hack/deps || hack/deps --check; else hack/deps --check; fi
-	go run ./hack/gotest -race -vet=off -timeout 10m $(testflags) ./...
+	go run ./hack/gotest -race -vet=off -timeout 10m $(testflags) ./... ./testdata/fixture
 	go run ./hack/gotest -vet=off -run 'Allocations|Idle' ./target/iscsi
 	hack/fuzz $(fuzz)
 
 lint:
 	@unformatted=$$($(tool) gofumpt -l .) && if [ -n "$$unformatted" ]; then \
 		echo "not formatted (remedy: $(tool) gofumpt -w .):"; echo "$$unformatted"; exit 1; fi
-	go vet ./...
-	$(tool) staticcheck ./...
-	go fix -diff ./...
+	go vet ./... ./testdata/fixture
+	$(tool) staticcheck ./... ./testdata/fixture
+	go fix -diff ./... ./testdata/fixture
 
 # The code's own benchmarks, then the comparison with tgtd on one file: seven
 # pairs a shape, in turns; docs/performance.md says what was seen.
