@@ -1,30 +1,13 @@
 package image
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"runtime"
+	"sort"
 	"sync"
 	"sync/atomic"
-
-	"github.com/maypok86/otter/v2"
 )
-
-// hunkBudget bounds the decoded hunks of all images together, in bytes.
-const hunkBudget = 64 << 20
-
-// A hunkKey is hunk n of one opened image.
-type hunkKey struct{ image, n uint64 }
-
-// decoded holds decoded hunks; it is made when the first compressed image is
-// opened. Two readers of one hunk decode it once.
-var decoded = sync.OnceValue(func() *otter.Cache[hunkKey, []byte] {
-	return otter.Must(&otter.Options[hunkKey, []byte]{
-		MaximumWeight: hunkBudget,
-		Weigher:       func(_ hunkKey, p []byte) uint32 { return uint32(cap(p)) + 64 },
-	})
-})
 
 // hunkImages numbers opened images, so that none finds what another left.
 var hunkImages atomic.Uint64
@@ -33,13 +16,18 @@ var hunkImages atomic.Uint64
 const maxHunk = 16 << 20
 
 // A hunks is data in hunks that are decoded one by one, on several processors
-// where a read needs several.
+// where a read needs several. For one who reads in sequence it decodes ahead.
 type hunks struct {
 	source *source
 	id     uint64
 	size   int64
-	hunk   int64 // bytes; the last one may hold less
+	hunk   int64   // bytes of each; the last one may hold less
+	starts []int64 // where hunks differ in size: of each, and the end
 	decode func(p []byte, n int64) error
+
+	last    atomic.Int64 // hunk in which the latest read ended
+	running atomic.Bool  // hunks are decoded ahead
+	ahead   sync.WaitGroup
 }
 
 // newHunks returns data of size bytes in hunks of hunk bytes, which is at most
@@ -47,12 +35,37 @@ type hunks struct {
 // concurrently, may panic on bad input, and does not keep p.
 func newHunks(s *source, size, hunk int64, decode func(p []byte, n int64) error) *hunks {
 	h := &hunks{source: s, id: hunkImages.Add(1), size: size, hunk: hunk, decode: decode}
+	h.last.Store(-2)
 	s.closers = append(s.closers, h.forget)
+	return h
+}
+
+// newPieces is newHunks for hunks that differ in size: hunk n is from starts[n]
+// to starts[n+1], at most maxHunk bytes and at least one.
+func newPieces(s *source, starts []int64, decode func(p []byte, n int64) error) *hunks {
+	h := newHunks(s, starts[len(starts)-1], 0, decode)
+	h.starts = starts
 	return h
 }
 
 // Size implements data.
 func (h *hunks) Size() int64 { return h.size }
+
+// at returns the hunk that holds the byte at off.
+func (h *hunks) at(off int64) int64 {
+	if h.starts == nil {
+		return off / h.hunk
+	}
+	return int64(sort.Search(len(h.starts)-1, func(i int) bool { return h.starts[i+1] > off }))
+}
+
+// bounds returns where hunk n starts and ends.
+func (h *hunks) bounds(n int64) (start, end int64) {
+	if h.starts == nil {
+		return n * h.hunk, min(h.size, (n+1)*h.hunk)
+	}
+	return h.starts[n], h.starts[n+1]
+}
 
 // ReadAt implements io.ReaderAt. What was decoded is not given out any more
 // once a file of the image changed.
@@ -73,16 +86,22 @@ func (h *hunks) ReadAt(p []byte, off int64) (int, error) {
 
 // read fills p from off on, and returns how much is good.
 func (h *hunks) read(p []byte, off int64) (int, error) {
-	first, last := off/h.hunk, (off+int64(len(p))-1)/h.hunk
 	if len(p) == 0 {
 		return 0, nil
 	}
+	first, last := h.at(off), h.at(off+int64(len(p))-1)
+	h.foresee(first, last, int64(len(p)))
 	if first == last {
 		if err := h.copy(p, off, first); err != nil {
 			return 0, err
 		}
 		return len(p), nil
 	}
+	return h.several(p, off, first, last)
+}
+
+// several fills p from off on, which is in hunks first to last.
+func (h *hunks) several(p []byte, off, first, last int64) (int, error) {
 	var (
 		wg     sync.WaitGroup
 		mu     sync.Mutex
@@ -95,11 +114,13 @@ func (h *hunks) read(p []byte, off int64) (int, error) {
 	// workers that finish them.
 	work := func() {
 		for n := next.Add(1) - 1; n <= last; n = next.Add(1) - 1 {
-			from, to := max(off, n*h.hunk), min(off+int64(len(p)), (n+1)*h.hunk)
+			start, end := h.bounds(n)
+			from, to := max(off, start), min(off+int64(len(p)), end)
 			err := h.copy(p[from-off:to-off], from, n)
 			if err == nil {
 				continue
 			}
+			next.Store(last + 1)
 			mu.Lock()
 			if int(from-off) < good {
 				good, failed = int(from-off), err
@@ -118,27 +139,23 @@ func (h *hunks) read(p []byte, off int64) (int, error) {
 
 // copy fills p with what hunk n has from off on.
 func (h *hunks) copy(p []byte, off, n int64) error {
-	b, err := h.get(n)
+	b, err := decoded.get(h, n)
 	if err != nil {
 		return err
 	}
-	copy(p, b[off-n*h.hunk:])
+	start, _ := h.bounds(n)
+	copy(p, b[off-start:])
 	return nil
 }
 
-// get returns hunk n, which nobody may write to.
-func (h *hunks) get(n int64) ([]byte, error) {
-	key := hunkKey{h.id, uint64(n)}
-	if b, ok := decoded().GetIfPresent(key); ok {
-		return b, nil
+// load decodes hunk n.
+func (h *hunks) load(n int64) ([]byte, error) {
+	start, end := h.bounds(n)
+	b := make([]byte, end-start)
+	if err := h.safely(b, n); err != nil {
+		return nil, fmt.Errorf("hunk %d: %w", n, err)
 	}
-	return decoded().Get(context.Background(), key, otter.LoaderFunc[hunkKey, []byte](func(context.Context, hunkKey) ([]byte, error) {
-		b := make([]byte, min(h.hunk, h.size-n*h.hunk))
-		if err := h.safely(b, n); err != nil {
-			return nil, fmt.Errorf("hunk %d: %w", n, err)
-		}
-		return b, nil
-	}))
+	return b, nil
 }
 
 // safely decodes, and makes a panic of a decoder an error: what it decodes is
@@ -152,11 +169,31 @@ func (h *hunks) safely(p []byte, n int64) (err error) {
 	return h.decode(p, n)
 }
 
+// foresee decodes ahead of a read of n bytes in hunks first to last, where it
+// goes on where the one before ended: as much again, and a hunk at least. What
+// goes wrong there is left to the one who reads it.
+func (h *hunks) foresee(first, last, n int64) {
+	before := h.last.Swap(last)
+	if last == before || first != before && first != before+1 {
+		return
+	}
+	_, at := h.bounds(last)
+	if at >= h.size || !h.running.CompareAndSwap(false, true) {
+		return
+	}
+	h.ahead.Go(func() {
+		defer h.running.Store(false)
+		for k, end := last+1, min(h.size, at+n); at < end; k++ {
+			if _, err := decoded.get(h, k); err != nil {
+				return
+			}
+			_, at = h.bounds(k)
+		}
+	})
+}
+
 // forget gives the memory of the image's hunks back.
 func (h *hunks) forget() {
-	for n := range decoded().Keys() {
-		if n.image == h.id {
-			decoded().Invalidate(n)
-		}
-	}
+	h.ahead.Wait()
+	decoded.forget(h.id)
 }
