@@ -23,7 +23,10 @@ type format struct {
 }
 
 // formats is in probing order: those with a magic number before those without.
-var formats = []format{isoFormat}
+var formats = []format{
+	csoFormat,
+	isoFormat,
+}
 
 // foreign are formats that a person may well take for an image, by how they
 // begin: the error says what to do.
@@ -36,7 +39,6 @@ var foreign = []struct{ magic, what, hint string }{
 	{"PK\x03\x04", "a zip archive", "unpack it first"},
 	{"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it first"},
 	{"MComprHD", "a CHD image", "convert it with chdman extractcd"},
-	{"CISO", "a CSO image", "unpack it first"},
 	{"QFI\xfb", "a qcow2 image", "convert it with qemu-img convert -O raw"},
 	{"<!DOCTYPE html", "a web page", "download the image again"},
 	{"<html", "a web page", "download the image again"},

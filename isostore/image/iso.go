@@ -1,6 +1,7 @@
 package image
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -21,15 +22,21 @@ var isoFormat = format{
 // A partial last block is an error, unless the volume is known to end before
 // it: then the rest of the block reads as zeros, and a warning says so.
 func openISO(s *source) (disc.Disc, error) {
-	v, err := readVolume(s, 0, s.size)
+	return openBlocks(s, s.file)
+}
+
+// openBlocks is openISO for data that may be packed.
+func openBlocks(s *source, d data) (disc.Disc, error) {
+	size := d.Size()
+	v, err := readVolume(d, 0, size)
 	if err != nil {
 		return nil, err
 	}
 	v.fill(s.info)
-	whole, rest := s.size/disc.BlockSize, s.size%disc.BlockSize
-	if end := v.end(); end > s.size {
+	whole, rest := size/disc.BlockSize, size%disc.BlockSize
+	if end := v.end(); end > size {
 		s.info.Truncated = true
-		s.warn("the file is shorter than its file system, %d of %d bytes: is the download complete?", s.size, end)
+		s.warn("the file is shorter than its file system, %d of %d bytes: is the download complete?", size, end)
 	}
 	if rest != 0 {
 		if end := v.end(); end == 0 || end > whole*disc.BlockSize {
@@ -38,7 +45,18 @@ func openISO(s *source) (disc.Disc, error) {
 		}
 		s.warn("the last block has %d of %d bytes, beyond the file system's end: the rest reads as zeros", rest, disc.BlockSize)
 	}
-	return newFlat(s, s.file)
+	return newFlat(s, d)
+}
+
+// openInner opens what a compressed image holds. That it is no file is certain
+// by then: without a file system that we know it is a disc all the same.
+func openInner(s *source, d data) (disc.Disc, error) {
+	inner, err := openBlocks(s, d)
+	if !errors.Is(err, ErrFormat) {
+		return inner, err
+	}
+	s.warn("there is neither ISO 9660 nor UDF in it")
+	return newFlat(s, d)
 }
 
 // newFlat returns a disc with one data track whose block n is at byte n*2048 of
