@@ -154,7 +154,7 @@ func (c *cso) decode(p []byte, n int64) error {
 			return fmt.Errorf("%w: byte %d: block %d ends before it starts", ErrDamaged, csoHeader+4*(first+i), first+i)
 		}
 		slot := (*packed)[min(start, int64(have)):min(end, int64(have))]
-		out := p[i*c.block:min(int64(len(p)), (i+1)*c.block)]
+		out := p[i*c.block : min(int64(len(p)), (i+1)*c.block)]
 		if bad := c.unpack(out, slot, entry(i)&csoFlag != 0, end-start); bad != nil {
 			if have < int(end) {
 				bad = noEOF(err)
