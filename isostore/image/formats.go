@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"path"
-	"slices"
 	"strings"
 
 	"spindle/isostore/disc"
@@ -25,6 +23,7 @@ type format struct {
 // formats is in probing order: those with a magic number before those without.
 var formats = []format{
 	csoFormat,
+	zstdFormat,
 	isoFormat,
 }
 
@@ -47,10 +46,12 @@ var foreign = []struct{ magic, what, hint string }{
 // HasImageName reports whether name ends as the names of disc images do, so
 // that a list of images need not open every file.
 func HasImageName(name string) bool {
-	ext := strings.ToLower(path.Ext(name))
+	name = strings.ToLower(name)
 	for _, f := range formats {
-		if slices.Contains(f.exts, ext) {
-			return true
+		for _, ext := range f.exts {
+			if strings.HasSuffix(name, ext) {
+				return true
+			}
 		}
 	}
 	return false
@@ -64,13 +65,11 @@ func open(s *source) (disc.Disc, error) {
 	var reason error
 	for i := range formats {
 		d, err := formats[i].open(s)
-		if err == nil {
-			s.info.Format = formats[i].name
-			return d, nil
-		}
 		if !errors.Is(err, ErrFormat) {
-			s.info.Format = formats[i].name
-			return nil, err
+			if s.info.Format == "" {
+				s.info.Format = formats[i].name
+			}
+			return d, err
 		}
 		reason = errors.Join(reason, err)
 	}
