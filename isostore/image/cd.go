@@ -222,6 +222,9 @@ func (d *cd) ReadSub(p []byte, lba disc.LBA) (int, error) {
 	return d.each(len(p)/disc.SubSize, lba, -leadInPregap, func(s span) (n int, err error) {
 		if n = s.n; s.run != nil && s.run.sub != nil {
 			n, err = s.run.subchannel(rest[:s.n*disc.SubSize], s.lba)
+			if s.run.sub.rw {
+				d.addPQ(rest[:n*disc.SubSize], s.lba)
+			}
 		} else {
 			for i := range s.n {
 				sector.Sub(rest[i*disc.SubSize:][:disc.SubSize], d.layout, s.lba+disc.LBA(i))
@@ -235,6 +238,17 @@ func (d *cd) ReadSub(p []byte, lba disc.LBA) (int, error) {
 // HoldsSub implements disc.SubHolder.
 func (d *cd) HoldsSub() bool {
 	return slices.ContainsFunc(d.runs, func(r run) bool { return r.sub != nil })
+}
+
+// addPQ puts made channels P and Q above the stored R to W of p.
+func (d *cd) addPQ(p []byte, lba disc.LBA) {
+	var made [disc.SubSize]byte
+	for ; len(p) >= disc.SubSize; p, lba = p[disc.SubSize:], lba+1 {
+		sector.Sub(made[:], d.layout, lba)
+		for i, b := range made {
+			p[i] = p[i]&0x3F | b&0xC0
+		}
+	}
 }
 
 // ReadBlocks implements disc.Disc. User data that lies in a file as blocks is

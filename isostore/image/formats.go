@@ -24,6 +24,7 @@ type format struct {
 var formats = []format{
 	csoFormat,
 	zstdFormat,
+	cueFormat,
 	isoFormat,
 }
 

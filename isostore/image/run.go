@@ -74,6 +74,7 @@ type subs struct {
 	off    int64 // of that of the run's first sector
 	stride int64 // 0 for SubSize
 	planar bool  // channel by channel, as CloneCD has it, not interleaved
+	rw     bool  // only R to W are there: P and Q are made
 }
 
 func (r *run) end() disc.LBA { return r.start + r.n }
