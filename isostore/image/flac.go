@@ -24,7 +24,7 @@ const maxFlacFrame = 512 << 10
 
 // A flacFile is a FLAC stream that is decoded from any sample on.
 type flacFile struct {
-	data    data
+	data    *file
 	start   int64 // byte of the first frame
 	samples int64
 	block   int64 // samples of a frame, where all have the same
@@ -139,7 +139,7 @@ func (f *flacReader) next() (fr *frame.Frame, first int64, err error) {
 }
 
 func (f *flacReader) error(err error) error {
-	return fmt.Errorf("%w: FLAC frame at byte %d: %w", ErrDamaged, f.at, err)
+	return fmt.Errorf("%w: %s: FLAC frame at byte %d: %w", ErrDamaged, f.d.data.path, f.at, err)
 }
 
 // decode decodes hunk n.
@@ -157,7 +157,7 @@ func (d *flacFile) decode(p []byte, n int64) error {
 		}
 		end := first + int64(fr.BlockSize)
 		if first > want || end <= want {
-			return fmt.Errorf("%w: FLAC frame at byte %d: it has samples from %d on where %d should be", ErrDamaged, r.at, first, want)
+			return fmt.Errorf("%w: %s: FLAC frame at byte %d: it has samples from %d on where %d should be", ErrDamaged, d.data.path, r.from, first, want)
 		}
 		skip := want - first
 		count := min(int64(len(p)/4), int64(fr.BlockSize)-skip)
@@ -205,7 +205,7 @@ func (d *flacFile) place(n int64) (int64, error) {
 			return at, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: FLAC: no frame has sample %d of %d", ErrDamaged, target, d.samples)
+	return 0, fmt.Errorf("%w: %s: no FLAC frame has sample %d of %d", ErrDamaged, d.data.path, target, d.samples)
 }
 
 // Bounds of looking for a frame: bytes, and what begins as one and is none.
