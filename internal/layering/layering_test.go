@@ -97,6 +97,7 @@ var arrows = map[string][]string{
 	"isostore/image":         {"isostore/disc", "isostore/sector"},
 	"isostore/convert":       {"isostore/disc", "isostore/image", "isostore/sector"},
 	"isostore/disc":          {},
+	"isostore/iso9660":       {"isostore/disc"},
 	"isostore/disc/disctest": {"isostore/disc", "isostore/sector"},
 	"isostore/sector":        {"isostore/disc"},
 	"hack":                   {},
