@@ -94,7 +94,7 @@ var arrows = map[string][]string{
 	"gadget":                 {"scsi", "target", "gadget/..."},
 	"mmcemu":                 {"scsi", "isostore/disc", "isostore/sector"},
 	"isostore":               {"isostore/disc", "isostore/image"},
-	"isostore/image":         {"isostore/disc", "isostore/sector"},
+	"isostore/image":         {"isostore/disc", "isostore/iso9660", "isostore/sector"},
 	"isostore/convert":       {"isostore/disc", "isostore/image", "isostore/sector"},
 	"isostore/disc":          {},
 	"isostore/iso9660":       {"isostore/disc"},

@@ -285,7 +285,7 @@ func TestHunksChanged(t *testing.T) {
 	if n, err := h.ReadAt(p, 0); n != len(p) || err != nil {
 		t.Fatalf("ReadAt = %d, %v", n, err)
 	}
-	writeAt(t, s.path, 100, "x")
+	writeAt(t, s.file.path, 100, "x")
 	if n, err := h.ReadAt(p, 0); n != 0 || !errors.Is(err, disc.ErrChanged) {
 		t.Errorf("ReadAt after the file changed = %d, %v; want %v", n, err, disc.ErrChanged)
 	}

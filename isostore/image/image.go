@@ -35,26 +35,38 @@ type Options struct {
 
 // Open opens the image name below root; name is slash-separated and relative.
 // A symbolic link is followed as long as it stays below root. Opening never
-// waits: a name that is not of a regular file fails with ErrNotRegular.
+// waits: a name that is not of a regular file fails with ErrNotRegular, but a
+// directory is a disc of the files in it.
 //
 // The Info is filled in as far as the image could be understood, also when
 // Open fails. The caller closes the Disc.
 func Open(root *os.Root, name string, o Options) (disc.Disc, Info, error) {
 	info := Info{Name: name, Path: filepath.Join(root.Name(), filepath.FromSlash(name))}
+	if fi, err := root.Stat(name); err == nil && fi.IsDir() {
+		info.Modified = fi.ModTime()
+		return finish(&source{path: info.Path, root: root, name: name, options: o, info: &info}, openFolder)
+	}
 	img, err := openBelow(root, name)
 	if err != nil {
 		return nil, info, err
 	}
 	info.Size, info.Modified = img.size, img.modified
-	s := &source{file: img, root: root, name: name, options: o, info: &info}
+	return finish(&source{file: img, path: info.Path, root: root, name: name, options: o, info: &info}, open)
+}
+
+// finish opens a source and describes what it is.
+func finish(s *source, open func(s *source) (disc.Disc, error)) (disc.Disc, Info, error) {
 	d, err := open(s)
 	if err != nil {
 		s.Close()
-		return nil, info, fmt.Errorf("%s: %w", info.Path, err)
+		return nil, *s.info, fmt.Errorf("%s: %w", s.path, err)
 	}
-	describe(d.Layout(), &info)
-	identify(d, &info)
-	return d, info, nil
+	if s.info.ID == "" {
+		s.info.ID = s.id()
+	}
+	describe(d.Layout(), s.info)
+	identify(d, s.info)
+	return d, *s.info, nil
 }
 
 // OpenFile opens the image at path, which may be a symbolic link to anywhere:

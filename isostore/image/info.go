@@ -25,6 +25,7 @@ type Info struct {
 	BootBy      []string    `json:"boot_by,omitempty"`   // who can boot it: BIOS, UEFI x64, UEFI aa64, …
 	Hybrid      []string    `json:"hybrid,omitempty"`    // partition tables, for boot from a disk: mbr, gpt, apm
 	Files       []string    `json:"files,omitempty"`     // others that the image consists of, below its library directory
+	ID          string      `json:"id,omitempty"`        // of the files as they are: changed ones are another medium
 	Truncated   bool        `json:"truncated,omitempty"` // a file is shorter than the image says
 	Warnings    []string    `json:"warnings,omitempty"`  // what is odd but does not prevent reading
 }

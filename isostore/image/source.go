@@ -1,6 +1,8 @@
 package image
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +26,8 @@ type data interface {
 // A source is an image as its opener sees it: the image's own file, and how to
 // get at the others that it consists of.
 type source struct {
-	*file
+	*file          // nil of a folder
+	path    string // of the file or folder, for errors
 	root    *os.Root
 	name    string // below root, with slashes
 	options Options
@@ -42,18 +45,43 @@ func (s *source) Close() error {
 	for _, f := range s.others {
 		errs = append(errs, f.Close())
 	}
-	return errors.Join(append(errs, s.file.Close())...)
+	if s.file != nil {
+		errs = append(errs, s.file.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // intact fails with [disc.ErrChanged] when any of the files changed.
 func (s *source) intact() error {
-	err := s.file.intact()
-	for _, f := range s.others {
-		if err == nil {
-			err = f.intact()
+	if s.file != nil {
+		if err := s.file.intact(); err != nil {
+			return err
 		}
 	}
-	return err
+	for _, f := range s.others {
+		if err := f.intact(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// files are all files that the image consists of, its own first.
+func (s *source) files() []*file {
+	if s.file == nil {
+		return s.others
+	}
+	return append([]*file{s.file}, s.others...)
+}
+
+// id names what the image is made of: another path, inode, size or time of a
+// file is another medium.
+func (s *source) id() string {
+	h := sha256.New()
+	for _, f := range s.files() {
+		fmt.Fprintf(h, "%s|%d|%d|%d\n", f.path, f.size, f.modified.UnixNano(), inodeOf(f.f))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // warn says in the image's description what is odd.

@@ -26,3 +26,14 @@ func stampOf(f *os.File, fd int) (stamp, error) {
 		}
 	}
 }
+
+// inodeOf returns the number of f's inode, which a file renamed over another
+// does not share with it.
+func inodeOf(f *os.File) uint64 {
+	if fi, err := f.Stat(); err == nil {
+		if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+			return st.Ino
+		}
+	}
+	return 0
+}
