@@ -78,7 +78,7 @@ func walk(t *testing.T, f func(name, text string)) {
 // path; a name that ends with /... is a package and all below it.
 var arrows = map[string][]string{
 	"cmd":                    {"internal/daemon", "internal/api/client", "config"},
-	"internal/daemon":        {"config", "internal/api/...", "target/...", "gadget/...", "scsi", "scsi/filter", "mmcemu", "isostore", "isostore/disc"},
+	"internal/daemon":        {"config", "internal/api/...", "target/...", "gadget/...", "scsi", "scsi/filter", "mmcemu", "isostore", "isostore/convert", "isostore/disc", "isostore/iso9660"},
 	"internal/api":           {"internal/api/client"},
 	"internal/api/client":    {},
 	"internal/initiator":     {},

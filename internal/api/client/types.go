@@ -160,6 +160,14 @@ type InfoBoot struct {
 	Architectures []string `json:"architectures,omitempty"`
 }
 
+// A Converted is an image that was made of another.
+type Converted struct {
+	Format string   `json:"format"`
+	Files  []string `json:"files"` // the first is the image, the others belong to it
+	Size   int64    `json:"size"`  // of all, in bytes
+	Lost   []string `json:"lost,omitempty"`
+}
+
 // An InsertRequest asks for an image to be inserted.
 type InsertRequest struct {
 	Image string `json:"image"`
