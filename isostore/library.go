@@ -1,19 +1,23 @@
 // Package isostore is the library: the disc images below a few directories, by
-// name.
+// name. It watches the directories, finds out in the background what each
+// image is, and compares images with their checksums.
 package isostore
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
-	"time"
 
 	"spindle/isostore/disc"
 	"spindle/isostore/image"
@@ -25,37 +29,89 @@ type Options = image.Options
 // Info is what an image says about itself; see [image.Info].
 type Info = image.Info
 
-// ErrOutside: the name leaves the library's directories.
-var ErrOutside = errors.New("outside the library")
+// Errors of opening an image of the library, beside those of package image.
+var (
+	// ErrOutside: the name leaves the library's directories.
+	ErrOutside = errors.New("outside the library")
+	// ErrIncomplete: the file is still being written, or its download goes on.
+	ErrIncomplete = errors.New("the image is not complete yet")
+	// ErrUnchecked: verified images alone are wanted, and this one was not
+	// compared with its checksums yet: see Library.Verify.
+	ErrUnchecked = errors.New("the image is not verified yet")
+	// ErrUntrusted: verified images alone are wanted, and this one is not what
+	// its checksums say, has none, or is truncated.
+	ErrUntrusted = errors.New("the image is not to be trusted")
+)
+
+// LibraryOptions make a library.
+type LibraryOptions struct {
+	Dirs  []string // in order: where two have the same name the first wins
+	Index *Index   // of what is known of images; nil for one in memory
+	// Verified: OpenDisc opens what is as its checksums say, and nothing else.
+	Verified bool
+	// Changed is told when List, Tasks or Notes may answer otherwise than
+	// before, a few times a second at most, while Run runs; it may be nil.
+	Changed func()
+	Log     *slog.Logger // nil discards
+}
 
 // A Library is an ordered list of directories. An image's name is its path
 // below one of them, with slashes; where two directories have the same name
 // the first one wins. All methods may be called concurrently.
 //
+// While Run runs, List answers from memory. Before, and without Run, List looks
+// at the directories itself, and nothing is known of files that grow.
 // Directories are opened anew by each call, so that one that is mounted or
 // replaced later is seen, and a Library need not be closed.
 type Library struct {
-	dirs []string // absolute
-}
+	dirs  []string // absolute
+	o     LibraryOptions
+	index *Index
+	log   *slog.Logger
 
-// An Entry is a file that List found.
-type Entry struct {
-	Name     string    `json:"name"` // what OpenDisc takes
-	Dir      string    `json:"dir"`  // the directory of the library that it is in
-	Size     int64     `json:"size"` // in bytes
-	Modified time.Time `json:"modified"`
-	Format   string    `json:"format,omitempty"`
-	Medium   string    `json:"medium,omitempty"`
-	Label    string    `json:"label,omitempty"`
-	Error    string    `json:"error,omitempty"` // why it cannot be opened
+	// Seams for tests.
+	newNotifier func() (notifier, error)
+	remoteType  func(dir string) string
+
+	workers sync.WaitGroup // verifications
+
+	slots chan struct{} // of verifications that read
+	news  chan struct{} // Changed is to be told
+	work  chan struct{} // todo is not empty
+
+	mu        sync.Mutex
+	run       context.Context // of Run, nil without
+	keepers   []*keeper       // by directory, while Run runs
+	records   map[place]*record
+	owners    map[place]map[place]bool // of a companion: the images that need it
+	sums      map[place][]*sumFile     // by directory: those in it
+	passing   map[place]bool           // images that could not be opened, for a reason that may pass
+	todo      []place                  // to be identified
+	doing     int                      // being identified
+	counted   int                      // identified since there was nothing to do
+	verifying map[place]*verification
+	notes     map[string]string
+	list      []Entry
+	stale     bool // list is not what there is
 }
 
 // Open returns the library of the given directories. They need not exist yet:
 // Check says which do not. A relative one is taken from the working directory
 // of now.
-func Open(dirs []string) (*Library, error) {
-	l := &Library{}
-	for _, dir := range dirs {
+func Open(dirs []string) (*Library, error) { return New(LibraryOptions{Dirs: dirs}) }
+
+// New returns a library; see Open for its directories.
+func New(o LibraryOptions) (*Library, error) {
+	l := &Library{
+		o: o, index: o.Index, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
+		newNotifier: newInotify, remoteType: remoteType,
+		slots: make(chan struct{}, verifyAtOnce), news: make(chan struct{}, 1), work: make(chan struct{}, 1),
+	}
+	if l.index == nil {
+		l.index, _ = OpenIndex("") // in memory it cannot fail
+	}
+	l.forget()
+	for _, dir := range o.Dirs {
 		abs, err := filepath.Abs(dir)
 		if err != nil {
 			return nil, fmt.Errorf("image directory %q: %w", dir, err)
@@ -69,6 +125,19 @@ func Open(dirs []string) (*Library, error) {
 	}
 	return l, nil
 }
+
+// forget makes the library one that knows of no file.
+func (l *Library) forget() {
+	l.records, l.owners, l.sums = map[place]*record{}, map[place]map[place]bool{}, map[place][]*sumFile{}
+	l.passing = map[place]bool{}
+	l.notes, l.todo, l.stale = map[string]string{}, nil, true
+	if l.verifying == nil {
+		l.verifying = map[place]*verification{}
+	}
+}
+
+// verifyAtOnce is how many images are read for their checksums at a time.
+const verifyAtOnce = 2
 
 // Dirs returns the library's directories, absolute, in order.
 func (l *Library) Dirs() []string { return slices.Clone(l.dirs) }
@@ -89,104 +158,95 @@ func (l *Library) Check() []error {
 	return errs
 }
 
-// List returns the images of the library, sorted by name. They are the files
-// that are named as images; each is opened for a moment to say what it is. A
-// file or directory that cannot be read is listed with its error, and hidden
-// ones are not listed.
-func (l *Library) List() []Entry {
-	var list []Entry
-	seen := map[string]bool{}
-	for _, dir := range l.dirs {
-		l.walk(dir, func(root *os.Root, name string, err error) {
-			if seen[name] {
-				return
-			}
-			seen[name] = true
-			list = append(list, probe(root, name, err))
-		})
-	}
-	slices.SortFunc(list, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
-	return list
-}
-
-// probe says what the file name is, or why not; err is that of finding it.
-func probe(root *os.Root, name string, err error) Entry {
-	e := Entry{Name: name, Dir: root.Name()}
-	var info Info
-	if err == nil {
-		var d disc.Disc
-		if d, info, err = image.Open(root, name, Options{}); err == nil {
-			d.Close()
-		}
-	}
-	e.Size, e.Modified = info.Size, info.Modified
-	e.Format, e.Medium, e.Label = info.Format, info.Medium, info.Label
-	if err != nil {
-		e.Error = err.Error()
-	}
-	return e
-}
-
-// walk calls found for each file below dir that is named as an image, and for
-// each directory that cannot be read, with the error.
-func (l *Library) walk(dir string, found func(root *os.Root, name string, err error)) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return // Check says so
-	}
-	defer root.Close()
-	fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil && name != ".":
-			found(root, name, cause(err))
-		case name == "." || err != nil:
-		case strings.HasPrefix(path.Base(name), "."):
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-		case d.IsDir() || !image.HasImageName(name):
-		case d.Type()&fs.ModeSymlink != 0 && isDir(root, name): // links between directories may form a loop
-		default:
-			found(root, name, nil)
-		}
-		return nil
-	})
-}
-
-func isDir(root *os.Root, name string) bool {
-	fi, err := root.Stat(name)
-	return err == nil && fi.IsDir()
-}
-
 // OpenDisc opens the image of that name. An absolute path is a name too when
 // it lies in one of the directories. The caller closes the Disc.
 //
 // When there is no such image the error wraps fs.ErrNotExist, and names the
-// directories and the nearest name.
+// directories and the nearest name. An image that is not complete yet is
+// ErrIncomplete; where verified images alone are wanted it may be ErrUnchecked
+// or ErrUntrusted. A truncated one is opened, with a warning in Info.
 func (l *Library) OpenDisc(name string, o Options) (disc.Disc, Info, error) {
-	rel, err := l.relative(name)
+	p, err := l.find(name)
 	if err != nil {
 		return nil, Info{Name: name}, err
 	}
-	for _, dir := range l.dirs {
-		root, err := os.OpenRoot(dir)
-		if err != nil {
-			continue // Check says so
-		}
-		d, info, err := image.Open(root, rel, o)
-		root.Close()
-		if err == nil || !missing(err) {
-			info.Name = rel
-			return d, info, err
-		}
+	info := Info{Name: p.name}
+	root, err := os.OpenRoot(l.dirs[p.dir])
+	if err != nil {
+		return nil, info, fmt.Errorf("image directory %s: %w", l.dirs[p.dir], cause(err))
 	}
-	return nil, Info{Name: rel}, l.notFound(rel)
+	defer root.Close()
+	if err := l.whole(root, p); err != nil {
+		return nil, info, err
+	}
+	before, _ := look(root, p.name, false)
+	d, info, err := image.Open(root, p.name, o)
+	info.Name = p.name
+	if err != nil {
+		return nil, info, err
+	}
+	if l.o.Verified {
+		err = l.trusted(root, p, before)
+	} else if _, short := lookInside(d); short && len(info.Warnings) == 0 {
+		info.Warnings = append(info.Warnings, truncatedText)
+	}
+	if err != nil {
+		d.Close()
+		return nil, info, err
+	}
+	return d, info, nil
+}
+
+const truncatedText = "the file is shorter than its file system: was the download cut short?"
+
+// trusted says why an image of which before is the stamp must not be used.
+func (l *Library) trusted(root *os.Root, p place, before stamp) error {
+	full := filepath.Join(root.Name(), filepath.FromSlash(p.name))
+	k, err := l.learn(root, p)
+	if err != nil || k.Stamp != before {
+		return fmt.Errorf("%s: %w", full, cmp.Or(err, errMoved))
+	}
+	c := compare(k, p.name, func(file string) []sum { return sumsFor(root, file) })
+	reason, hint := c.Detail, "download it again"
+	switch {
+	case k.Truncated:
+		reason = truncatedText
+	case c.State == Failed:
+	case c.State == NoSum:
+		reason, hint = cmp.Or(reason, "there is no checksum for it"), "put its SHA256SUMS beside it, or set verify in [library] to \"off\""
+	case c.State == Unchecked:
+		return fmt.Errorf("%s: %w (hint: `spindle verify %s` does it)", full, ErrUnchecked, p.name)
+	default:
+		return nil
+	}
+	return fmt.Errorf("%s: %w: %s (hint: %s)", full, ErrUntrusted, reason, hint)
 }
 
 // OpenFile opens the image at path, inside the library or not: for a path that
 // the operator gave to the daemon itself.
 func (l *Library) OpenFile(path string, o Options) (disc.Disc, Info, error) {
 	return image.OpenFile(path, o)
+}
+
+// find returns where the image of that name is: in the first directory that
+// has such a file.
+func (l *Library) find(name string) (place, error) {
+	rel, err := l.relative(name)
+	if err != nil {
+		return place{}, err
+	}
+	for i, dir := range l.dirs {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			continue // Check says so
+		}
+		_, err = root.Stat(rel)
+		root.Close()
+		if err == nil || !missing(err) {
+			return place{i, rel}, nil
+		}
+	}
+	return place{}, l.notFound(rel)
 }
 
 // relative returns name as a clean slash-separated path below a directory.
@@ -213,25 +273,22 @@ func missing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
+// lasting reports whether an error of opening an image stays until the file
+// changes.
+func lasting(err error) bool {
+	return errors.Is(err, image.ErrFormat) || errors.Is(err, image.ErrDamaged) || errors.Is(err, image.ErrNotRegular)
+}
+
 func (l *Library) notFound(name string) error {
 	hint := "`spindle images` lists them"
-	if near := nearest(name, l.names()); near != "" {
+	var names []string
+	for _, e := range l.List() {
+		names = append(names, e.Name)
+	}
+	if near := nearest(name, names); near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	return fmt.Errorf("image %q: %w in %s (hint: %s)", name, fs.ErrNotExist, l.describe(), hint)
-}
-
-// names returns the names of all images, without opening them.
-func (l *Library) names() []string {
-	var names []string
-	for _, dir := range l.dirs {
-		l.walk(dir, func(_ *os.Root, name string, err error) {
-			if err == nil {
-				names = append(names, name)
-			}
-		})
-	}
-	return names
 }
 
 func (l *Library) describe() string {

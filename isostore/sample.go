@@ -114,10 +114,6 @@ func (s *sample) fill(f *os.File) error {
 // IsEmpty reports whether the library holds no file that is named as an image.
 func (l *Library) IsEmpty() bool {
 	empty := true
-	for _, dir := range l.dirs {
-		l.walk(dir, func(_ *os.Root, _ string, err error) {
-			empty = empty && err != nil
-		})
-	}
+	l.each(func(_ int, f finding) { empty = empty && (f.err != nil || f.kind != picture) })
 	return empty
 }
