@@ -36,7 +36,8 @@ type Config struct {
 
 // Library is the table [library].
 type Library struct {
-	Dirs []string // image directories; the first that has a name wins
+	Dirs   []string // image directories; the first that has a name wins
+	Verify string   // Off or Required: whether images must be as their checksums say
 }
 
 // ISCSI is the table [iscsi].
@@ -99,6 +100,12 @@ func NewGadget(name string) Gadget {
 	}
 }
 
+// Values of Library.Verify.
+const (
+	Off      = "off"      // any image is inserted
+	Required = "required" // those alone that are as their checksums say
+)
+
 // Values of Drive.OnReload and Drive.Eject.
 const (
 	Hold   = "hold"   // wait until the host lets go
@@ -125,7 +132,7 @@ func Default() *Config {
 // defaults is Default for a file, which names its drives itself.
 func defaults() *Config {
 	c := &Config{
-		Library: Library{Dirs: []string{"/var/lib/spindle/images"}},
+		Library: Library{Dirs: []string{"/var/lib/spindle/images"}, Verify: Off},
 		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260"}},
 		Daemon:  Daemon{State: "/var/lib/spindle", Socket: "/run/spindle/spindle.sock", LogLevel: slog.LevelInfo},
 	}

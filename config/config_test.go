@@ -15,6 +15,7 @@ import (
 const full = `
 [library]
 dirs = ["/a", "images", "/b c"]
+verify = "required"
 [iscsi]
 listen = ["127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260"]
 [daemon]
@@ -41,7 +42,7 @@ func TestParse(t *testing.T) {
 	}
 	want := &Config{
 		Path:    "/etc/spindle.toml",
-		Library: Library{Dirs: []string{"/a", "/etc/images", "/b c"}},
+		Library: Library{Dirs: []string{"/a", "/etc/images", "/b c"}, Verify: Required},
 		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260"}},
 		Daemon:  Daemon{State: "/s", Socket: "/run/x.sock", LogLevel: slog.LevelDebug, LogJSON: true},
 		Drives: []Drive{
@@ -99,6 +100,7 @@ func TestErrors(t *testing.T) {
 		{"text for bool", "[daemon]\nlog_json = \"yes\"\n", "f.toml:2: daemon.log_json: it must be true or false"},
 		{"level", "[daemon]\nlog_level = \"verbose\"\n", "f.toml:2: daemon.log_level: \"verbose\" is not one of debug, info"},
 		{"choice", "[drive.cd0]\non_reload = \"forse\"\n", `is not one of hold, force (hint: did you mean "force"?)`},
+		{"verify", "[library]\nverify = \"on\"\n", `f.toml:2: library.verify: "on" is not one of off, required`},
 		{"empty choice", "[drive.cd0]\neject = \"\"\n", "f.toml:2: drive.cd0.eject"},
 		{"medium", "[drive.cd0]\nmedium = \"tape\"\n", `f.toml:2: drive.cd0.medium: "tape" is not one of cd, dvd, bd`},
 		{"duration", "[drive.cd0]\nswap_hold = \"2.5\"\n", `f.toml:2: drive.cd0.swap_hold: "2.5" is not a duration`},
@@ -235,6 +237,7 @@ func TestDiff(t *testing.T) {
 		{"order of addresses", func(c *Config) { c.ISCSI.Listen = []string{":2", ":1"} }, Changes{}},
 		{"addresses", func(c *Config) { c.ISCSI.Listen = nil }, Changes{Listen: true}},
 		{"directories", func(c *Config) { c.Library.Dirs = nil }, Changes{Library: true}},
+		{"verify", func(c *Config) { c.Library.Verify = Required }, Changes{Library: true}},
 		{"log", func(c *Config) { c.Daemon.LogJSON = true }, Changes{Daemon: true}},
 		{"warnings", func(c *Config) { c.Warnings, c.Path = []string{"x"}, "y" }, Changes{}},
 	}

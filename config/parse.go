@@ -55,6 +55,7 @@ func syntaxError(name string, err error) error {
 func (c *Config) read(top *table) {
 	lib := top.table("library")
 	lib.strings("dirs", &c.Library.Dirs)
+	lib.choice("verify", &c.Library.Verify, Off, Required)
 	c.Unsaid.Dirs = !lib.says("dirs")
 	for i, dir := range c.Library.Dirs {
 		if dir != "" && !filepath.IsAbs(dir) {

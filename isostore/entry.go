@@ -65,6 +65,10 @@ func (l *Library) List() []Entry {
 
 // Entry returns the image of that name as List has it.
 func (l *Library) Entry(name string) (Entry, bool) {
+	name, err := l.relative(name)
+	if err != nil {
+		return Entry{}, false
+	}
 	list := l.List()
 	i, ok := slices.BinarySearchFunc(list, name, func(e Entry, name string) int { return strings.Compare(e.Name, name) })
 	if !ok {

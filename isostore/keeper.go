@@ -182,7 +182,7 @@ func (k *keeper) scan() {
 		return
 	}
 	defer root.Close()
-	if k.n == nil || k.lost || k.missing || k.watched["."] != idOf(k.dir) {
+	if k.n == nil || k.lost || k.missing || k.deaf == noWatch || k.watched["."] != idOf(k.dir) {
 		k.unwatch()
 		if k.n, err = k.l.newNotifier(); err != nil {
 			k.n = nil
@@ -256,12 +256,14 @@ func idOf(dir string) dirID {
 	return dirID{device, inode}
 }
 
+const noWatch = "no watch"
+
 // cannotWatch makes the keeper rescan instead.
 func (k *keeper) cannotWatch(err error) {
 	if k.deaf != "" {
 		return
 	}
-	k.deaf = "no watch"
+	k.deaf = noWatch
 	k.note = fmt.Sprintf("%s is not watched, changes show within %v: %v (hint: raise fs.inotify.max_user_watches and max_user_instances)", k.dir, rescanEvery, err)
 }
 

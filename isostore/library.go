@@ -222,6 +222,28 @@ func (l *Library) trusted(root *os.Root, p place, before stamp) error {
 	return fmt.Errorf("%s: %w: %s (hint: %s)", full, ErrUntrusted, reason, hint)
 }
 
+// Verified reports whether OpenDisc opens verified images alone.
+func (l *Library) Verified() bool { return l.o.Verified }
+
+// Inspect says what the image of that name is, whether or not it may be used.
+func (l *Library) Inspect(name string, o Options) (Info, error) {
+	p, err := l.find(name)
+	if err != nil {
+		return Info{Name: name}, err
+	}
+	root, err := os.OpenRoot(l.dirs[p.dir])
+	if err != nil {
+		return Info{Name: p.name}, err
+	}
+	defer root.Close()
+	d, info, err := image.Open(root, p.name, o)
+	if err == nil {
+		err = d.Close()
+	}
+	info.Name = p.name
+	return info, err
+}
+
 // OpenFile opens the image at path, inside the library or not: for a path that
 // the operator gave to the daemon itself.
 func (l *Library) OpenFile(path string, o Options) (disc.Disc, Info, error) {

@@ -37,7 +37,10 @@ type Tray interface {
 type Service interface {
 	Tray(name string) (Tray, error)
 	Status(ctx context.Context) (client.Status, error)
-	Images(ctx context.Context) ([]client.Image, error)
+	// Images lists the library, withInfo with all that is known of each image.
+	Images(ctx context.Context, withInfo bool) ([]client.Image, error)
+	// Verify compares an image with its checksums. What it finds is no error.
+	Verify(ctx context.Context, image string) (client.Verified, error)
 	Inspect(ctx context.Context, name string) (client.Info, error)
 	// Health returns when the daemon's loop has turned.
 	Health(ctx context.Context) error
@@ -60,6 +63,7 @@ func New(s Service, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /v1/status", h.status)
 	mux.HandleFunc("GET /v1/images", h.images)
 	mux.HandleFunc("GET /v1/images/inspect", h.inspect)
+	mux.HandleFunc("POST /v1/images/verify", h.verify)
 	mux.HandleFunc("POST /v1/drives/{drive}/insert", h.insert)
 	mux.HandleFunc("POST /v1/drives/{drive}/eject", h.eject)
 	mux.HandleFunc("GET /v1/health", h.health)
@@ -74,7 +78,7 @@ func (h *handler) status(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) images(w http.ResponseWriter, r *http.Request) {
-	list, err := h.s.Images(r.Context())
+	list, err := h.s.Images(r.Context(), r.URL.Query().Has("info"))
 	h.answer(w, list, err)
 }
 
@@ -83,11 +87,28 @@ func (h *handler) inspect(w http.ResponseWriter, r *http.Request) {
 	h.answer(w, info, err)
 }
 
+func (h *handler) verify(w http.ResponseWriter, r *http.Request) {
+	var in client.VerifyRequest
+	if !h.decode(w, r, &in) {
+		return
+	}
+	takesLong(w)
+	v, err := h.s.Verify(r.Context(), in.Image)
+	h.answer(w, v, err)
+}
+
+// takesLong says that the answer may come later than the server's time limit
+// for a request, which would end the request's context.
+func takesLong(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it is no error where there is no limit
+}
+
 func (h *handler) insert(w http.ResponseWriter, r *http.Request) {
 	var in client.InsertRequest
 	if !h.decode(w, r, &in) {
 		return
 	}
+	takesLong(w) // the image may be verified first
 	h.change(w, r, func(t Tray) error { return t.Insert(r.Context(), in.Image, in.Force) })
 }
 
@@ -185,7 +206,7 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	flush := http.NewResponseController(w)
-	_ = flush.SetReadDeadline(time.Time{}) // the server's is for requests, not for those who listen
+	takesLong(w)
 	for {
 		changed := h.s.Changes()
 		s, err := h.s.Status(r.Context())

@@ -57,12 +57,17 @@ func (s fakeService) Status(context.Context) (client.Status, error) {
 	return client.Status{Version: "test"}, nil
 }
 
-func (s fakeService) Images(context.Context) ([]client.Image, error) {
+func (s fakeService) Images(context.Context, bool) ([]client.Image, error) {
 	return []client.Image{{Name: "a.iso"}}, nil
 }
 
 func (s fakeService) Inspect(_ context.Context, name string) (client.Info, error) {
 	return client.Info{Name: name}, nil
+}
+
+func (s fakeService) Verify(_ context.Context, image string) (client.Verified, error) {
+	s.did = "verify " + image
+	return client.Verified{Name: image, Checks: client.Checks{State: "ok"}}, s.err
 }
 func (s fakeService) Health(context.Context) error { return nil }
 func (s fakeService) Changes() <-chan struct{}     { return s.changed }

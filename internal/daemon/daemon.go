@@ -51,6 +51,8 @@ type Daemon struct {
 	id       identity
 	lock     *os.File
 	library  atomic.Pointer[isostore.Library]
+	index    *isostore.Index // of what is known of images
+	libs     libraries
 	news     news
 	reloads  chan struct{}
 	workers  sync.WaitGroup // that open images
@@ -112,7 +114,11 @@ func (d *Daemon) prepare(ctx context.Context) error {
 		return err
 	}
 	d.saver = newSaver(d.cfg.Daemon.State, d.onSaved)
-	lib, err := isostore.Open(d.cfg.Library.Dirs)
+	if d.index, err = isostore.OpenIndex(d.cfg.Daemon.State); err != nil {
+		d.log.Warn("library", "error", err)
+		d.alarm("index", err.Error())
+	}
+	lib, err := d.newLibrary(d.cfg)
 	if err != nil {
 		return err
 	}
@@ -143,7 +149,9 @@ func (d *Daemon) noteLibrary(err error) {
 		d.clearAlarm("library")
 		return
 	}
-	d.log.Warn("library", "error", err)
+	if d.alarms["library"].Text != err.Error() {
+		d.log.Warn("library", "error", err)
+	}
 	d.alarm("library", err.Error())
 }
 
@@ -296,6 +304,7 @@ func (d *Daemon) turned() {
 	}
 	d.noteStuck()
 	d.followHosts()
+	d.followLibrary()
 	// A session ends a little after its drive is told: so look each time.
 	if s := d.summary(); s != d.told {
 		d.told = s

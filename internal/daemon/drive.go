@@ -33,6 +33,8 @@ type drive struct {
 	pending *pending  // an act by configuration that waits
 	path    string    // of the image in the tray; empty for none
 	failed  bool      // state.Disc could not be opened
+	tried   string    // what the library said of state.Disc when that was last tried again
+	odd     []string  // what is odd about the image in the tray
 	waiters []*waiter // for a change to end
 }
 
@@ -176,6 +178,7 @@ type opened struct {
 	path string
 	name string // what the library calls it
 	id   string
+	odd  []string // what is odd about it, for people
 }
 
 // open opens an image for a drive. It may take as long as storage likes, so it
@@ -185,7 +188,7 @@ func (d *Daemon) open(c config.Drive, name string) (opened, error) {
 	o := imageOptions(c)
 	lib := d.library.Load()
 	dd, info, err := lib.OpenDisc(name, o)
-	if isOutside(err) && name == c.Disc {
+	if isOutside(err) && name == c.Disc && !lib.Verified() {
 		dd, info, err = lib.OpenFile(name, o)
 		info.Name = name
 	}
@@ -195,7 +198,7 @@ func (d *Daemon) open(c config.Drive, name string) (opened, error) {
 	for _, w := range info.Warnings {
 		d.log.Warn("image is odd", "image", info.Path, "warning", w)
 	}
-	return opened{dd, info.Path, info.Name, mediumID(info.Path, info.Size, info.Modified)}, nil
+	return opened{dd, info.Path, info.Name, mediumID(info.Path, info.Size, info.Modified), info.Warnings}, nil
 }
 
 // mediumID tells images apart across a restart.

@@ -55,7 +55,7 @@ func (d *Daemon) place(dr *drive, act uint64, o opened, force bool) error {
 	if err != nil && !errors.Is(err, errBegun) {
 		return d.heldError(dr, err)
 	}
-	dr.path = o.path
+	dr.path, dr.odd = o.path, o.odd
 	d.applied(dr, act, o.name)
 	d.log.Info("insert", "drive", dr.cfg.Name, "image", o.name)
 	return nil
@@ -72,7 +72,7 @@ func (d *Daemon) takeOut(dr *drive, act uint64, force bool) error {
 	if err := dr.emu.Eject(begunOnly, force); err != nil {
 		return d.heldError(dr, err)
 	}
-	dr.path = ""
+	dr.path, dr.odd = "", nil
 	d.applied(dr, act, "")
 	d.log.Info("eject", "drive", dr.cfg.Name)
 	return nil

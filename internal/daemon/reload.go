@@ -38,6 +38,7 @@ type change struct {
 	diff    config.Changes
 	library *isostore.Library
 	missing error                // directories of it that cannot be read
+	waits   []string             // images that are not there yet: with them it may be good
 	discs   map[string]opened    // by drive: those that changed
 	listen  map[string]*listener // new ones, by address
 }
@@ -70,6 +71,7 @@ func (d *Daemon) reload(ctx context.Context) error {
 	c := &change{cfg: cfg, diff: config.Diff(old, cfg), discs: map[string]opened{}, listen: map[string]*listener{}}
 	if err := d.prepareChange(c, last); err != nil {
 		c.discard()
+		d.loop.post(func() { d.libs.await(c.waits) })
 		return err
 	}
 	if !d.loop.post(func() { d.apply(c) }) {
@@ -82,8 +84,11 @@ func (d *Daemon) reload(ctx context.Context) error {
 // prepareChange opens what the configuration c.cfg names and the one in force
 // does not. last is the disc of each drive that file or flag last asked for.
 func (d *Daemon) prepareChange(c *change, last map[string]string) (err error) {
-	if c.library, err = isostore.Open(c.cfg.Library.Dirs); err != nil {
-		return c.cfg.At(err.Error(), "", "library", "dirs")
+	c.library = d.library.Load()
+	if c.diff.Library {
+		if c.library, err = d.newLibrary(c.cfg); err != nil {
+			return c.cfg.At(err.Error(), "", "library", "dirs")
+		}
 	}
 	c.missing = errors.Join(c.library.Check()...)
 	before := d.library.Swap(c.library) // open looks there
@@ -96,6 +101,9 @@ func (d *Daemon) prepareChange(c *change, last map[string]string) (err error) {
 		o, err := d.open(dr, dr.Disc)
 		if err != nil {
 			errs = append(errs, d.discError(c.cfg, dr, err))
+			if mayPass(err) {
+				c.waits = append(c.waits, dr.Disc)
+			}
 			continue
 		}
 		c.discs[dr.Name] = o
@@ -145,7 +153,12 @@ func (d *Daemon) apply(c *change) {
 		return
 	}
 	d.clearAlarm("config")
+	d.libs.await(nil)
+	d.libs.checks++
 	d.noteLibrary(c.missing)
+	if c.diff.Library {
+		d.runLibrary(c.library)
+	}
 	for _, w := range c.cfg.Warnings {
 		d.log.Warn(w)
 	}

@@ -47,6 +47,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	for _, l := range d.listeners {
 		d.serve(l)
 	}
+	d.libs.life = helpers
+	d.runLibrary(d.library.Load())
+	d.serving.Go(func() { d.index.Run(helpers) })
 	looping.Go(func() { d.loop.run(loopCtx, d.systemd.period(), d.turned) })
 	d.api.start(service{d}, d.log)
 	d.serving.Go(func() { d.reloader(helpers) })

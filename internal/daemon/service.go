@@ -49,25 +49,6 @@ func (s service) Status(ctx context.Context) (st client.Status, err error) {
 	return done, nil
 }
 
-// Images implements api.Service.
-func (s service) Images(context.Context) ([]client.Image, error) {
-	list := []client.Image{}
-	for _, e := range s.d.library.Load().List() {
-		list = append(list, client.Image(e))
-	}
-	return list, nil
-}
-
-// Inspect implements api.Service.
-func (s service) Inspect(_ context.Context, name string) (client.Info, error) {
-	dd, info, err := s.d.library.Load().OpenDisc(name, isostore.Options{})
-	if err != nil {
-		return client.Info{}, imageError(err)
-	}
-	dd.Close()
-	return infoOf(info)
-}
-
 // infoOf is an image's description in the API's type, which has the same form
 // in JSON.
 func infoOf(info isostore.Info) (out client.Info, err error) {
@@ -110,7 +91,7 @@ func (t *tray) Insert(ctx context.Context, image string, force bool) error {
 	if err := t.d.loop.call(ctx, func() { act, c = t.dr.begin(), t.dr.cfg }); err != nil {
 		return err
 	}
-	o, err := t.d.open(c, image)
+	o, err := t.d.openVerified(ctx, c, image)
 	if err != nil {
 		return imageError(err)
 	}

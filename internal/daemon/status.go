@@ -19,6 +19,7 @@ func (d *Daemon) status() client.Status {
 	s := client.Status{
 		Version: d.o.Version, Started: d.started, Config: d.cfg.Path, Library: d.library.Load().Dirs(),
 		Portals: d.portals(), Drives: []client.Drive{}, Sessions: []client.Session{}, Alarms: []client.Alarm{}, Gadgets: d.usb.status(),
+		Tasks: tasksOf(d.library.Load()),
 	}
 	for _, dr := range d.drives {
 		s.Drives = append(s.Drives, dr.status())
@@ -38,6 +39,9 @@ func (dr *drive) status() client.Drive {
 		Name: dr.cfg.Name, State: e.State, Disc: e.Medium, Next: e.Next, Medium: e.Kind,
 		Size: e.Blocks * disc.BlockSize, Target: dr.target.Name, Serial: dr.serial,
 		Holders: holdersOf(e.Holders),
+	}
+	if e.Medium != "" {
+		s.Warnings = dr.odd
 	}
 	if dr.pending != nil {
 		s.Pending = &client.Pending{Disc: dr.pending.disc, Since: dr.pending.since}

@@ -48,6 +48,17 @@ func (c *Client) Images(ctx context.Context) (list []Image, err error) {
 	return list, c.do(ctx, http.MethodGet, "/v1/images", nil, &list)
 }
 
+// ImagesInfo lists the library with all that is known of each image.
+func (c *Client) ImagesInfo(ctx context.Context) (list []Image, err error) {
+	return list, c.do(ctx, http.MethodGet, "/v1/images?info=1", nil, &list)
+}
+
+// Verify compares an image of the library with its checksums, and returns when
+// it was read; Status has how far that is.
+func (c *Client) Verify(ctx context.Context, r VerifyRequest) (v Verified, err error) {
+	return v, c.do(ctx, http.MethodPost, "/v1/images/verify", r, &v)
+}
+
 // Inspect says what an image of the library is.
 func (c *Client) Inspect(ctx context.Context, name string) (info Info, err error) {
 	return info, c.do(ctx, http.MethodGet, "/v1/images/inspect?name="+url.QueryEscape(name), nil, &info)

@@ -19,6 +19,7 @@ type Status struct {
 	Sessions []Session `json:"sessions"`
 	Gadgets  []Gadget  `json:"gadgets"`
 	Alarms   []Alarm   `json:"alarms"`
+	Tasks    []Task    `json:"tasks"` // long work that goes on
 }
 
 // Drive returns the drive of that name, or nil.
@@ -44,6 +45,8 @@ type Drive struct {
 	Pending *Pending `json:"pending,omitempty"`
 	Holders []Holder `json:"holders,omitempty"`
 	Hosts   []Host   `json:"hosts,omitempty"`
+	// Warnings are what is odd about the disc, as that it is truncated.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // A Pending is a change by configuration that waits for hosts to let go.
@@ -86,9 +89,17 @@ type Gadget struct {
 
 // An Alarm is something that needs a person.
 type Alarm struct {
-	About string    `json:"about"` // config, state, library, storage or a drive's name
+	About string    `json:"about"` // config, state, library, library-watch, index, storage or a drive's name
 	Text  string    `json:"text"`
 	Since time.Time `json:"since"`
+}
+
+// A Task is long work that goes on.
+type Task struct {
+	Kind  string `json:"kind"`            // identify or verify
+	Image string `json:"image,omitempty"` // none of identify, which is for many
+	Done  int64  `json:"done"`            // bytes; of identify, images
+	Total int64  `json:"total"`
 }
 
 // An Image is a file of the library.
@@ -97,10 +108,43 @@ type Image struct {
 	Dir      string    `json:"dir"`
 	Size     int64     `json:"size"`
 	Modified time.Time `json:"modified"`
-	Format   string    `json:"format,omitempty"`
-	Medium   string    `json:"medium,omitempty"`
-	Label    string    `json:"label,omitempty"`
-	Error    string    `json:"error,omitempty"` // why it cannot be opened
+	State    string    `json:"state"`           // incomplete, identifying, ready, truncated or error
+	Error    string    `json:"error,omitempty"` // why it is incomplete, or cannot be opened
+
+	Format      string   `json:"format,omitempty"`
+	Medium      string   `json:"medium,omitempty"`
+	Label       string   `json:"label,omitempty"`
+	FileSystems []string `json:"filesystems,omitempty"`
+	Sessions    int      `json:"sessions,omitempty"`
+	Tracks      int      `json:"tracks,omitempty"`
+	Boot        []string `json:"boot,omitempty"` // what it boots: BIOS, EFI, …
+	Created     string   `json:"created,omitempty"`
+	Publisher   string   `json:"publisher,omitempty"`
+	Warnings    []string `json:"warnings,omitempty"`
+	Checks      Checks   `json:"checks"`
+	Info        *Info    `json:"info,omitempty"` // all of it, when that was asked for
+}
+
+// Checks say whether an image is what its checksums say.
+type Checks struct {
+	State  string    `json:"state"`            // unchecked, checking, ok, failed or none
+	By     []string  `json:"by,omitempty"`     // files of checksums, and implantisomd5
+	Detail string    `json:"detail,omitempty"` // what failed, or is missing
+	SHA256 string    `json:"sha256,omitempty"` // of the image's own file, when known
+	When   time.Time `json:"when,omitzero"`    // when it was read
+	Done   int64     `json:"done,omitempty"`   // bytes read so far
+	Total  int64     `json:"total,omitempty"`
+}
+
+// A VerifyRequest asks for an image to be compared with its checksums.
+type VerifyRequest struct {
+	Image string `json:"image"`
+}
+
+// A Verified is an image that was compared with its checksums.
+type Verified struct {
+	Name   string `json:"name"`
+	Checks Checks `json:"checks"`
 }
 
 // An Info is what an image says about itself.
