@@ -34,6 +34,14 @@ func printStatus(w io.Writer, s *client.Status) {
 			fmt.Fprintf(w, "limit: %s: %s\n", g.Name, l)
 		}
 	}
+	for _, d := range s.Drives {
+		for _, text := range d.Warnings {
+			fmt.Fprintf(w, "warning: %s: %s\n", d.Name, oneLine(text))
+		}
+	}
+	for _, k := range s.Tasks {
+		fmt.Fprintf(w, "task: %s %s, %s\n", k.Kind, cmp.Or(oneLine(k.Image), fmt.Sprintf("%d images", k.Total)), percent(k.Done, k.Total))
+	}
 	for _, a := range s.Alarms {
 		fmt.Fprintf(w, "alarm: %s: %s\n", a.About, a.Text)
 	}
@@ -84,13 +92,14 @@ func sizeOf(n int64) string {
 
 func printImages(w io.Writer, list []client.Image) {
 	t := table(w)
-	fmt.Fprintln(t, "IMAGE\tSIZE\tMEDIUM\tLABEL")
+	fmt.Fprintln(t, "NAME\tFORMAT\tMEDIUM\tSIZE\tLABEL\tBOOT\tSTATE")
 	for _, i := range list {
-		label := i.Label
+		state := checked(&i)
 		if i.Error != "" {
-			label = "cannot be opened: " + oneLine(i.Error)
+			state += ": " + oneLine(i.Error)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", oneLine(i.Name), sizeOf(i.Size), cmp.Or(i.Medium, "-"), cmp.Or(label, "-"))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(i.Name), cmp.Or(i.Format, "-"), cmp.Or(i.Medium, "-"), sizeOf(i.Size),
+			cmp.Or(oneLine(i.Label), "-"), cmp.Or(strings.Join(i.Boot, ","), "-"), state)
 	}
 	t.Flush()
 }

@@ -28,7 +28,12 @@ func (a *app) imagesCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "images", Short: "List the images of the library", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := a.client().Images(cmd.Context())
+			c := a.client()
+			images := c.Images
+			if a.json {
+				images = c.ImagesInfo
+			}
+			list, err := images(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -49,9 +54,18 @@ func (a *app) insertCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, err := a.client().Insert(cmd.Context(), args[0], client.InsertRequest{Image: image, Force: force})
+			c, bar := a.client(), a.progress("verifying "+args[1])
+			stop := bar.follow(cmd.Context(), c, "verify", image)
+			d, err := c.Insert(cmd.Context(), args[0], client.InsertRequest{Image: image, Force: force})
+			stop()
+			bar.end()
 			if err != nil {
 				return err
+			}
+			if !a.json {
+				for _, text := range d.Warnings {
+					fmt.Fprintln(os.Stderr, "warning:", printable(oneLine(text)))
+				}
 			}
 			return a.show(d, func(w io.Writer) { fmt.Fprintf(w, "%s: %s inserted\n", d.Name, d.Disc) })
 		},
@@ -90,13 +104,13 @@ func (a *app) ejectCommand() *cobra.Command {
 func (a *app) complete(cmd *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
 	c := a.client()
 	switch {
-	case len(args) == 0:
+	case len(args) == 0 && cmd.Name() != "verify":
 		if s, err := c.Status(cmd.Context()); err == nil {
 			for _, d := range s.Drives {
 				names = append(names, d.Name)
 			}
 		}
-	case len(args) == 1 && cmd.Name() == "insert":
+	case len(args) == 1 && cmd.Name() == "insert", cmd.Name() == "verify":
 		if list, err := c.Images(cmd.Context()); err == nil {
 			for _, i := range list {
 				names = append(names, i.Name)

@@ -144,6 +144,7 @@ type VerifyRequest struct {
 // A Verified is an image that was compared with its checksums.
 type Verified struct {
 	Name   string `json:"name"`
+	Error  string `json:"error,omitempty"` // why it could not be; the daemon says it by the status of its answer
 	Checks Checks `json:"checks"`
 }
 
