@@ -2,6 +2,7 @@ package isostore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -160,6 +161,9 @@ func (l *Library) verify(ctx context.Context, p place, v *verification) (Checks,
 	}
 	sums := func(file string) []sum { return sumsFor(root, file) }
 	if fi, err := root.Stat(p.name); err != nil || fi.IsDir() {
+		if err == nil && k.Error != "" {
+			err = errors.New(k.Error)
+		}
 		return compare(k, p.name, sums), err // a folder's files have checksums, if any
 	}
 	l.tell()
