@@ -22,7 +22,7 @@ import (
 const (
 	maxEntries  = 1 << 20
 	maxLevels   = 64
-	maxTarget   = 4096 // bytes of a symbolic link's target
+	maxTarget   = 1000 // bytes of a symbolic link's target: for a longer one libisofs refuses the whole volume
 	maxWarnings = 1000
 )
 
@@ -227,7 +227,7 @@ func (t *tree) checkLink(base *os.Root, n *node) {
 		}
 		why = cause(err).Error()
 	}
-	t.warnings.add("%s: left out: symbolic link to %s: %s", n.path(), n.link, why)
+	t.warnings.add("%s: left out: symbolic link to %.200s: %s", n.path(), n.link, why)
 	n.parent.children[primary] = slices.DeleteFunc(n.parent.children[primary], func(c *node) bool { return c == n })
 }
 
@@ -236,7 +236,7 @@ func (t *tree) checkLink(base *os.Root, n *node) {
 func linkError(dir, target string) string {
 	switch {
 	case target == "" || len(target) > maxTarget:
-		return fmt.Sprintf("a target of %d bytes", len(target))
+		return fmt.Sprintf("the target has %d bytes, and a reader takes 1 to %d", len(target), maxTarget)
 	case path.IsAbs(target):
 		return "the target is absolute"
 	}
