@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"spindle/internal/lab"
 )
@@ -65,9 +64,9 @@ func TestBoot(t *testing.T) {
 		name string
 		fw   lab.Firmware
 	}{
-		{"SeaBIOS disc", lab.Firmware{Args: disc, Timeout: time.Minute}},
-		{"OVMF disc", lab.Firmware{UEFI: true, Timeout: time.Minute, Args: disc}},
-		{"OVMF USB stick", lab.Firmware{UEFI: true, Timeout: time.Minute, Args: []string{"-drive", drive, "-device", "qemu-xhci", "-device", "usb-storage,drive=disc,bootindex=1"}}},
+		{"SeaBIOS disc", lab.Firmware{Args: disc}},
+		{"OVMF disc", lab.Firmware{UEFI: true, Args: disc}},
+		{"OVMF USB stick", lab.Firmware{UEFI: true, Args: []string{"-drive", drive, "-device", "qemu-xhci", "-device", "usb-storage,drive=disc,bootindex=1"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if r := lab.BootFirmware(t, tt.fw); r.Status != 0 {

@@ -13,9 +13,6 @@ import (
 	"path/filepath"
 )
 
-// chunk is how much is written and compared at once, in bytes.
-const chunk = 1 << 20
-
 // Create writes the volume over the directory root to a new file dst: to a
 // temporary name beside it first, which is synced, read back, compared with the
 // files and then renamed. What is at dst already stays, unless o.Force is set,
@@ -63,6 +60,8 @@ func checkDestination(dst string, root *os.Root, force bool) error {
 	switch {
 	case err == nil && fi.IsDir():
 		return fmt.Errorf("%s: is a directory (hint: name the file to write)", dst)
+	case err == nil && !fi.Mode().IsRegular() && fi.Mode()&fs.ModeSymlink == 0:
+		return fmt.Errorf("%s: %s: not a file that can be replaced (hint: create a file, then copy it there)", dst, kindOf(fi.Mode()))
 	case err == nil && !force:
 		return fmt.Errorf("%s: %w (hint: --force replaces it)", dst, fs.ErrExist)
 	case err != nil && !errors.Is(err, fs.ErrNotExist):

@@ -79,6 +79,7 @@ func TestCreateRefuses(t *testing.T) {
 	}{
 		{"exists", t.Context(), old, Options{}, nil, "file already exists (hint: --force"},
 		{"directory", t.Context(), out, Options{Force: true}, nil, "is a directory"},
+		{"device", t.Context(), os.DevNull, Options{Force: true}, nil, "a device: not a file"},
 		{"inside", t.Context(), filepath.Join(dir, "sub", "x.iso"), Options{}, nil, "the folder that is written"},
 		{"inside by a link", t.Context(), filepath.Join(out, "link", "x.iso"), Options{}, nil, "the folder that is written"},
 		{"no such directory", t.Context(), filepath.Join(out, "none", "x.iso"), Options{}, nil, "no such file"},

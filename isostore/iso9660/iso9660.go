@@ -23,6 +23,7 @@ import (
 	"sort"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"spindle/isostore/disc"
 )
@@ -49,6 +50,9 @@ type Image struct {
 	boot     []Boot
 	warnings []string
 }
+
+// chunk is how much is written and compared at once, in bytes.
+const chunk = 1 << 20
 
 // A segment is a run of bytes that lie in memory or in a file.
 type segment struct {
@@ -86,6 +90,9 @@ func build(base *os.Root, where string, o Options) (*Image, error) {
 	t.giveNames()
 	b := &builder{files: newFiles(base, where), o: o, tree: t, hash: t.contentHash(o), warnings: t.warnings}
 	b.label = cmp.Or(o.Label, filepath.Base(where))
+	if n := utf8.RuneCountInString(b.label); n > 32 {
+		b.warnings.add("the label has %d characters: a volume has 32, and 16 in Joliet", n)
+	}
 	if b.time, err = volumeTime(t.newest); err != nil {
 		return nil, err
 	}
@@ -179,7 +186,7 @@ func (m *Image) ReadAt(p []byte, off int64) (n int, err error) {
 
 // WriteTo implements io.WriterTo: the whole image, in order.
 func (m *Image) WriteTo(w io.Writer) (int64, error) {
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, chunk)
 	for off := int64(0); off < m.size; {
 		n, err := m.ReadAt(buf, off)
 		if err != nil && err != io.EOF {

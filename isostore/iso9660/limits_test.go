@@ -192,6 +192,19 @@ func TestInfoTable(t *testing.T) {
 	}
 }
 
+// Reading an open file does not allocate: the drive's READ must not.
+func TestReadAtAllocates(t *testing.T) {
+	img := volume(t, plant(t, map[string]string{"a": strings.Repeat("a", 100_000)}), Options{})
+	p := make([]byte, 65536)
+	if n := testing.AllocsPerRun(20, func() {
+		if _, err := img.ReadAt(p, img.segments[1].off-disc.BlockSize); err != nil {
+			t.Error(err)
+		}
+	}); n != 0 {
+		t.Errorf("ReadAt allocates %v times", n)
+	}
+}
+
 // BenchmarkNew lays out a directory of 10,000 files.
 func BenchmarkNew(b *testing.B) {
 	content := map[string]string{}

@@ -182,6 +182,9 @@ func (t *tree) giveNames() {
 		files := slices.DeleteFunc(slices.Clone(list), func(c *node) bool { return !c.isDir() && !c.isFile() })
 		for i, id := range jolietCharacters.identifiers(files) {
 			files[i].joliet = ucs2(id)
+			if files[i].isDir() {
+				n.subdirs++
+			}
 		}
 		slices.SortFunc(list, func(a, b *node) int { return cmp.Compare(a.iso, b.iso) })
 		slices.SortFunc(files, func(a, b *node) int { return cmp.Compare(a.joliet, b.joliet) })

@@ -56,12 +56,7 @@ func appendFields(b []byte, n *node, named, self bool) []byte {
 func appendPosix(b []byte, n *node) []byte {
 	links := uint32(1)
 	if n.isDir() {
-		links = 2
-		for _, c := range n.children[0] {
-			if c.isDir() {
-				links++
-			}
-		}
+		links = 2 + n.subdirs
 	}
 	b = append(b, 'P', 'X', 36, 1)
 	for _, v := range []uint32{posixMode(n.mode), links, 0, 0} {

@@ -38,6 +38,7 @@ type node struct {
 	iso, joliet string     // identifiers: d-characters, and UCS-2 big-endian
 	children    [2][]*node // of a directory, in the order of each view
 	dirs        [2]extent  // of a directory, in each view
+	subdirs     uint32     // of a directory
 	block       int64      // of a file's data
 
 	changed atomic.Bool // was once found to be another file
