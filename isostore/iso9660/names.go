@@ -19,6 +19,7 @@ type alphabet struct {
 	whole   int                      // units of a name and its extension, the dot not counted
 	ext     int                      // units of an extension
 	split   bool                     // a directory's name may have an extension too
+	tail    string                   // characters that may not come last
 	mark    string                   // before the number that makes a name unique
 	numbers int                      // units kept free for mark and number
 }
@@ -31,10 +32,11 @@ var dCharacters = alphabet{
 }
 
 // jolietCharacters are UCS-2 (Joliet specification, 1995): 64 characters.
-// Windows finds no name beside another that differs in case alone.
+// Windows finds no name beside another that differs in case alone, and none that
+// ends with a dot or a space.
 var jolietCharacters = alphabet{
 	clean: cleanJoliet, cut: cutUTF16, units: utf16Count, fold: strings.ToLower,
-	base: 64, whole: 63, ext: 16, split: true, mark: "_", numbers: 8,
+	base: 64, whole: 63, ext: 16, split: true, tail: " .", mark: "_", numbers: 8,
 }
 
 // fatCharacters are those of an 8.3 alias that every reader takes.
@@ -101,7 +103,11 @@ func (a *alphabet) parts(n *node) (base, ext string, exact bool) {
 		ext = a.cut(ext, a.whole-a.numbers-1)
 		room = a.room(ext)
 	}
-	base = cmp.Or(a.cut(a.clean(base), room), "_")
+	base = a.cut(a.clean(base), room)
+	if ext = strings.TrimRight(ext, a.tail); ext == "" {
+		base = strings.TrimRight(base, a.tail)
+	}
+	base = cmp.Or(base, "_")
 	return base, ext, strings.EqualFold(join(base, ext), n.name)
 }
 

@@ -38,6 +38,7 @@ func TestIdentifiers(t *testing.T) {
 		{"others", &dCharacters, file("ünï", "日本", "a b[1].x"), []string{"_N_", "__", "A_B_1_.X"}},
 		{"joliet", &jolietCharacters, file("a*b?.txt", "Foo", "foo", "ünï 日本.x", "bad\xFF"), []string{"a_b_.txt", "Foo", "foo_1", "ünï 日本.x", "bad_"}},
 		{"joliet long", &jolietCharacters, file(long+".txt", long+"2.txt"), []string{long[:60] + ".txt", long[:52] + "_1.txt"}},
+		{"joliet ends", &jolietCharacters, file("a", "a..", "b. ", "..."), []string{"a", "a_1", "b", "_"}},
 		{"joliet pair", &jolietCharacters, file(strings.Repeat("😀", 40)), []string{strings.Repeat("😀", 31)}},
 		{"8.3", &fatCharacters, file("bootx64.efi", "loader entry.conf", "loader entry.config"), []string{"BOOTX64.EFI", "LOADER_E", "LOAD~1"}},
 	}
@@ -137,6 +138,9 @@ func sameTree(n *node, it *item, view int) error {
 		seen[key] = true
 		if view == primary && (got.name != c.name || strings.Trim(got.link, "/") != clean(c.link) || got.mode != posixMode(c.mode)) {
 			return fmt.Errorf("%q -> %q becomes %q -> %q, mode %o", c.name, c.link, got.name, got.link, got.mode)
+		}
+		if view == joliet && strings.TrimRight(got.name, " .") != got.name {
+			return fmt.Errorf("%s: identifier %q ends with a space or a dot", c.path(), got.name)
 		}
 		if c.isDir() != got.dir || c.isFile() && got.size != c.stamp.size {
 			return fmt.Errorf("%s has %d bytes; want %d", c.path(), got.size, c.stamp.size)

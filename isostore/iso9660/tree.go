@@ -24,6 +24,7 @@ const (
 	maxLevels   = 64
 	maxTarget   = 1000 // bytes of a symbolic link's target: for a longer one libisofs refuses the whole volume
 	maxWarnings = 1000
+	linuxName   = 253 // bytes of a Rock Ridge name: Linux drops the NM field that goes beyond
 )
 
 // A node is a file, a directory or a symbolic link of the tree.
@@ -145,6 +146,9 @@ func (t *tree) dir(dir *os.Root, n *node, level int) error {
 			return err
 		}
 		if keep {
+			if len(name) > linuxName {
+				t.warnings.add("%s: Linux will show the first %d bytes of this name only", c.path(), nameMax)
+			}
 			n.children[primary] = append(n.children[primary], c)
 		}
 	}
