@@ -81,7 +81,7 @@ func Convert(ctx context.Context, d disc.Disc, dst string, o Options) (r Result,
 		return r, fmt.Errorf("%s: %w", dst, err)
 	}
 	if len(r.Lost) > 0 && !o.Lossy {
-		return r, fmt.Errorf("%w in a %s: %s (hint: a .cue or .chd holds more; --lossy leaves it out)", ErrLossy, f.name, strings.Join(r.Lost, "; "))
+		return r, fmt.Errorf("%w in %s: %s (hint: a .cue or .chd holds more; --lossy leaves it out)", ErrLossy, f.name, strings.Join(r.Lost, "; "))
 	}
 	if _, err := os.Lstat(dst); err == nil && !o.Force {
 		return r, fmt.Errorf("%s: %w (hint: --force writes over it)", dst, fs.ErrExist)
