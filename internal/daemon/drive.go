@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -176,8 +175,8 @@ func isUnitAttention(err error) bool { return scsi.SenseOf(err).Key == 6 }
 type opened struct {
 	disc disc.Disc
 	path string
-	name string // what the library calls it
-	id   string
+	name string   // what the library calls it
+	id   string   // of the files as they are: tells media apart across a restart
 	odd  []string // what is odd about it, for people
 }
 
@@ -198,10 +197,5 @@ func (d *Daemon) open(c config.Drive, name string) (opened, error) {
 	for _, w := range info.Warnings {
 		d.log.Warn("image is odd", "image", info.Path, "warning", w)
 	}
-	return opened{dd, info.Path, info.Name, mediumID(info.Path, info.Size, info.Modified), info.Warnings}, nil
-}
-
-// mediumID tells images apart across a restart.
-func mediumID(path string, size int64, modified time.Time) string {
-	return fmt.Sprintf("%s|%d|%d|%d", path, size, modified.UnixNano(), inode(path))
+	return opened{dd, info.Path, info.Name, info.ID, info.Warnings}, nil
 }

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
-	"os"
 	"strings"
-	"syscall"
 
 	"spindle/config"
 	"spindle/internal/api/client"
@@ -20,18 +18,6 @@ func imageOptions(c config.Drive) isostore.Options {
 }
 
 func isOutside(err error) bool { return errors.Is(err, isostore.ErrOutside) }
-
-func inode(path string) uint64 {
-	fi, err := os.Stat(path)
-	if err != nil {
-		return 0
-	}
-	st, ok := fi.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0
-	}
-	return st.Ino
-}
 
 // imageError is an error of opening an image as the API answers it.
 func imageError(err error) error {

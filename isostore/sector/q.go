@@ -32,11 +32,12 @@ func (q Q) Valid() bool { return CRC16(q[:10]) == binary.BigEndian.Uint16(q[10:]
 func (q *Q) seal() { binary.BigEndian.PutUint16(q[10:], CRC16(q[:10])) }
 
 // PositionQ returns mode 1 of sub-channel Q: track, index, relative and absolute
-// address. The relative address counts down to index 1 in the pregap.
+// address. The relative address counts down in the pregap, and is zero at its end
+// (ECMA-130, 22.3.3).
 func PositionQ(t *disc.Track, lba disc.LBA) Q {
 	relative := lba - t.Start
 	if relative < 0 {
-		relative = -relative
+		relative = -1 - relative
 	}
 	return position(t.Control, bcd(t.Number), bcd(index(t, lba)), relative, lba)
 }

@@ -42,7 +42,7 @@ func TestSubChannel(t *testing.T) {
 		t.Fatal(err)
 	}
 	q = sector.QOf(p)
-	if got, want := hex.EncodeToString(q[:10]), "01010000152500000000"; got != want || p[0]&0x80 == 0 {
+	if got, want := hex.EncodeToString(q[:10]), "01010000152400000000"; got != want || p[0]&0x80 == 0 {
 		t.Errorf("Q at -150 = %s, P %v; want %s and P set", got, p[0]&0x80 != 0, want)
 	}
 }
