@@ -30,8 +30,8 @@ func TestQVectors(t *testing.T) {
 		q          Q
 	}{
 		{"data track 1 at 0", "410101000000000002002832", PositionQ(&disc.Track{Number: 1, Control: 4}, 0)},
-		{"pregap of track 1", "01010000020000000000", PositionQ(&disc.Track{Number: 1}, -150)},
-		{"last of a pregap", "01010000000100000174", PositionQ(&disc.Track{Number: 1}, -1)},
+		{"pregap of track 1", "01010000017400000000", PositionQ(&disc.Track{Number: 1}, -150)},
+		{"last of a pregap", "01010000000000000174", PositionQ(&disc.Track{Number: 1}, -1)},
 		{"hidden track", "01010000152400000000", PositionQ(&disc.Track{Number: 1, Pregap: -150, Start: 1000}, -150)},
 		{"index 4", "21020400034300002055", PositionQ(&mixed.Sessions[0].Tracks[1], 1137+268)},
 		{"track 42", "01420100000000000200", PositionQ(&disc.Track{Number: 42}, 0)},
