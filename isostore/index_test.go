@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,9 +42,7 @@ func TestIndexAcrossRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := map[stamp]*known{}
-		for s, k := range x.m {
-			before[s] = k
-		}
+		maps.Copy(before, x.m)
 		l, err := New(LibraryOptions{Dirs: []string{images}, Index: x})
 		if err != nil {
 			t.Fatal(err)

@@ -149,7 +149,9 @@ func (k *keeper) changed(name string) {
 		k.flush.Reset(lookAfter)
 	}
 	for _, n := range []string{discDirOf(name), name} { // name may be a directory to watch
-		k.dirty[n] = k.dirty[n]
+		if _, ok := k.dirty[n]; !ok {
+			k.dirty[n] = false
+		}
 	}
 }
 

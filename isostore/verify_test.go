@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"spindle/internal/lab"
 )
@@ -340,5 +341,51 @@ func FuzzImplant(f *testing.F) {
 		h := newImplantHash(im)
 		_, _ = h.Write(pvd)
 		h.ok(im)
+	})
+}
+
+// Those who verify one image share the work, and the last who leaves ends it.
+func TestVerifyIsShared(t *testing.T) {
+	inBubble(t, func(r *watchRig) { put(r.t, r.path("x.iso"), tinyISO("X")) }, func(r *watchRig) {
+		l := r.l
+		for range verifyAtOnce { // nothing else is read meanwhile
+			l.slots <- struct{}{}
+		}
+		errs := make(chan error, 3)
+		ctx, leave := context.WithCancelCause(r.t.Context())
+		for _, c := range []context.Context{ctx, ctx, r.t.Context()} {
+			go func() {
+				_, err := l.Verify(c, "x.iso", nil)
+				errs <- err
+			}()
+		}
+		l.VerifyLater("x.iso")
+		r.after(moment, "x.iso=ready")
+		if e, _ := l.Entry("x.iso"); e.Checks.State != Checking {
+			t.Errorf("listed as %+v", e.Checks)
+		}
+		if k := l.Tasks(); len(k) != 1 || k[0].Kind != "verify" || k[0].Image != "x.iso" {
+			t.Errorf("Tasks = %+v", k)
+		}
+		leave(errors.New("left"))
+		for range 2 {
+			if err := <-errs; err == nil || err.Error() != "left" {
+				t.Errorf("who left got %v", err)
+			}
+		}
+		for range verifyAtOnce {
+			<-l.slots
+		}
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+		r.after(time.Second, "x.iso=ready")
+		if e, _ := l.Entry("x.iso"); e.Checks.State != NoSum || e.Checks.SHA256 == "" || len(l.Tasks()) != 0 {
+			t.Errorf("listed as %+v, tasks %v", e.Checks, l.Tasks())
+		}
+		l.slots <- struct{}{}
+		l.slots <- struct{}{}
+		l.VerifyLater("x.iso") // Run ends it
+		<-time.After(moment)
 	})
 }

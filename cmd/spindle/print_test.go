@@ -35,3 +35,29 @@ func TestNamesOfOthers(t *testing.T) {
 		t.Errorf("report: %q, want %q", got, want)
 	}
 }
+
+func TestStatesOfImages(t *testing.T) {
+	status := client.Status{Tasks: []client.Task{{Kind: "identify", Done: 5, Total: 20}, {Kind: "verify", Image: "a\n.iso", Done: 1, Total: 3}}}
+	var out strings.Builder
+	printStatus(&out, &status)
+	for _, want := range []string{"task: identify 20 images, 25 %\n", "task: verify a?.iso, 33 %\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("status %q, want %q", out.String(), want)
+		}
+	}
+	for _, tt := range []struct {
+		state  string
+		checks client.Checks
+		want   string
+	}{
+		{"ready", client.Checks{State: "none"}, "ready"},
+		{"truncated", client.Checks{State: "ok"}, "truncated, verified"},
+		{"ready", client.Checks{State: "unchecked"}, "ready, unchecked"},
+		{"ready", client.Checks{State: "failed"}, "ready, FAILED"},
+		{"ready", client.Checks{State: "checking", Done: 1, Total: 2}, "ready, checking 50 %"},
+	} {
+		if got := checked(&client.Image{State: tt.state, Checks: tt.checks}); got != tt.want {
+			t.Errorf("%s, %+v is shown as %q, want %q", tt.state, tt.checks, got, tt.want)
+		}
+	}
+}

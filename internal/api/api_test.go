@@ -57,8 +57,12 @@ func (s fakeService) Status(context.Context) (client.Status, error) {
 	return client.Status{Version: "test"}, nil
 }
 
-func (s fakeService) Images(context.Context, bool) ([]client.Image, error) {
-	return []client.Image{{Name: "a.iso"}}, nil
+func (s fakeService) Images(_ context.Context, withInfo bool) ([]client.Image, error) {
+	i := client.Image{Name: "a.iso"}
+	if withInfo {
+		i.Info = &client.Info{Name: "a.iso"}
+	}
+	return []client.Image{i}, nil
 }
 
 func (s fakeService) Inspect(_ context.Context, name string) (client.Info, error) {
@@ -87,6 +91,10 @@ func TestRequests(t *testing.T) {
 		{"GET /v1/status", "", nil, 200, `"version":"test"`, ""},
 		{"GET /v1/images", "", nil, 200, `"name":"a.iso"`, ""},
 		{"GET /v1/images/inspect?name=x%2Fy.iso", "", nil, 200, `"name":"x/y.iso"`, ""},
+		{"GET /v1/images?info=1", "", nil, 200, `"info":{"name":"a.iso"`, ""},
+		{"POST /v1/images/verify", `{"image":"a.iso"}`, nil, 200, `{"name":"a.iso","checks":{"state":"ok"}}`, "verify a.iso"},
+		{"POST /v1/images/verify", `{"image":"a.iso"}`, errors.New("broken"), 500, `{"error":"broken"}`, "verify a.iso"},
+		{"POST /v1/images/verify", `{"images":"a.iso"}`, nil, 400, `unknown field`, ""},
 		{"GET /v1/health", "", nil, 200, `{}`, ""},
 		{insert, `{"image":"a.iso"}`, nil, 200, `"name":"cd0"`, "insert a.iso"},
 		{insert, `{"image":"a.iso","force":true}`, nil, 200, `"name":"cd0"`, "insert a.iso by force"},
