@@ -25,13 +25,15 @@ var formats = []format{
 	csoFormat,
 	zstdFormat,
 	cueFormat,
+	ccdFormat,
+	gdiFormat,
 	isoFormat,
+	rawFormat,
 }
 
 // foreign are formats that a person may well take for an image, by how they
 // begin: the error says what to do.
 var foreign = []struct{ magic, what, hint string }{
-	{"\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00", "raw CD sectors of 2352 bytes", "convert it to blocks of 2048 bytes"},
 	{"\x1f\x8b", "gzip data", "unpack it first"},
 	{"\xfd7zXZ\x00", "xz data", "unpack it first"},
 	{"\x28\xb5\x2f\xfd", "zstd data", "unpack it first"},

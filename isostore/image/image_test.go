@@ -106,7 +106,7 @@ func TestOpen(t *testing.T) {
 		{"short", make([]byte, 100), 0, 0, "", "", ErrFormat, "byte 100"},
 		{"zeros", make([]byte, 64*1024), 0, 0, "", "", ErrFormat, "byte 32768"},
 		{"gzip", append([]byte{0x1f, 0x8b}, make([]byte, 100)...), 0, 0, "", "", ErrFormat, "unpack it first"},
-		{"raw sectors", append([]byte("\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00"), make([]byte, 50000)...), 0, 0, "", "", ErrFormat, "2352"},
+		{"raw sectors", append([]byte("\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00"), make([]byte, 50000)...), 0, 0, "", "", ErrDamaged, "byte 2352"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -11,13 +11,14 @@ import (
 // isoFormat is the flat image of 2048-byte blocks.
 var isoFormat = format{
 	name: "iso",
-	exts: []string{".iso", ".cdr", ".img"},
+	exts: []string{".iso", ".cdr", ".toast", ".img", ".udf", ".dvd", ".hfs", ".hfv"},
 	open: openISO,
 }
 
 // openISO opens a flat image of 2048-byte blocks: one session, one data track.
 // It must hold an ISO 9660 volume descriptor set at block 16 (ECMA-119, 8.1)
-// or a UDF volume recognition sequence there (ECMA-167, part 2).
+// or a UDF volume recognition sequence there (ECMA-167, part 2), or what
+// [openOther] knows.
 //
 // A partial last block is an error, unless the volume is known to end before
 // it: then the rest of the block reads as zeros, and a warning says so.
@@ -30,7 +31,7 @@ func openBlocks(s *source, d data) (disc.Disc, error) {
 	size := d.Size()
 	v, err := readVolume(d, 0, size)
 	if err != nil {
-		return nil, err
+		return openOther(s, err)
 	}
 	v.fill(s.info)
 	whole, rest := size/disc.BlockSize, size%disc.BlockSize
