@@ -25,6 +25,7 @@ var formats = []format{
 	csoFormat,
 	zstdFormat,
 	cueFormat,
+	tocFormat,
 	ccdFormat,
 	gdiFormat,
 	isoFormat,

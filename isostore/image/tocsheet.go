@@ -1,0 +1,226 @@
+package image
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"spindle/isostore/disc"
+	"spindle/isostore/sector"
+)
+
+// A tocSheet is what a table of contents of cdrdao says.
+type tocSheet struct {
+	session   byte // type of the session
+	mcn       string
+	languages [8]int // codes of language numbers, -1 unset
+	texts     [8]sector.Text
+	tracks    []tocTrack
+}
+
+// A tocTrack is a TRACK statement with those behind it.
+type tocTrack struct {
+	mode    tocMode
+	sub     string // RW, RW_RAW or nothing
+	control byte
+	isrc    string
+	parts   []tocPart
+	start   *tocLength // of a START with a time; nil for none
+	before  int        // parts that lie in the pregap, by a START without a time
+	indexes []disc.LBA // from the track's start
+	line    int
+}
+
+// A tocPart is what a track is made of: a part of a file, or zeros where name is
+// empty.
+type tocPart struct {
+	name          string
+	offset        int64 // in the file, in bytes
+	swap          bool
+	start, length tocLength
+	line          int
+}
+
+// A tocLength is a length or a position: sectors, or else samples of an audio
+// track and bytes of another.
+type tocLength struct {
+	n       int64
+	sectors bool
+}
+
+// A tocMode is what files hold of each sector of a track.
+type tocMode struct {
+	mode disc.Mode
+	form form
+}
+
+// tocModes are the modes of tracks and of ZERO.
+var tocModes = map[string]tocMode{
+	"AUDIO":          {disc.Audio, audioForm},
+	"MODE0":          {disc.Mode1, mode1Form},
+	"MODE1":          {disc.Mode1, mode1Form},
+	"MODE1_RAW":      {disc.Mode1, rawForm},
+	"MODE2":          {disc.Mode2, mode2Form},
+	"MODE2_FORM1":    {disc.Mode2XA, xa1Form},
+	"MODE2_FORM2":    {disc.Mode2XA, xa2Form},
+	"MODE2_FORM_MIX": {disc.Mode2XA, mode2Form},
+	"MODE2_RAW":      {disc.Mode2, rawForm},
+}
+
+// tocSessions are the types of sessions.
+var tocSessions = map[string]byte{"CD_DA": 0, "CD_ROM": 0, "CD_ROM_XA": 0x20, "CD_I": 0x10}
+
+// A tocToken is a word, a string or one of the characters that stand alone.
+type tocToken struct {
+	text   string
+	string bool // it stood in quotes
+	line   int
+}
+
+// tocPattern takes a text apart: blanks and comments, strings, times, words, and
+// single characters.
+var tocPattern = regexp.MustCompile(`(?s)^(?:(\s+|//[^\n]*|/\*.*?\*/)|"((?:[^"\\]|\\.)*)"|(\d+:\d+:\d+|[A-Za-z0-9_.+-]+)|(.))`)
+
+// tocTokens splits a text into tokens.
+func tocTokens(text string) (list []tocToken) {
+	text = strings.Join(textLines(text), "\n")
+	for line := 1; text != ""; {
+		m := tocPattern.FindStringSubmatchIndex(text)
+		switch part := func(n int) string { return text[m[2*n]:m[2*n+1]] }; {
+		case m[4] >= 0:
+			list = append(list, tocToken{unescape(part(2)), true, line})
+		case m[6] >= 0:
+			list = append(list, tocToken{part(3), false, line})
+		case m[8] >= 0:
+			list = append(list, tocToken{part(4), false, line})
+		}
+		line += strings.Count(text[:m[1]], "\n")
+		text = text[m[1]:]
+	}
+	return list
+}
+
+// tocEscape is an escape in a string: up to three octal digits, or a character
+// that stands for itself.
+var tocEscape = regexp.MustCompile(`(?s)\\([0-7]{1,3}|.)`)
+
+func unescape(s string) string {
+	return tocEscape.ReplaceAllStringFunc(s, func(e string) string {
+		if n, err := strconv.ParseUint(e[1:], 8, 8); err == nil {
+			return string(rune(n)) // ISO 8859-1
+		}
+		if e[1] >= '0' && e[1] <= '7' {
+			return "?"
+		}
+		return e[1:]
+	})
+}
+
+// A tocParser reads tokens one by one.
+type tocParser struct {
+	tocSheet
+	tokens []tocToken
+	line   int // of the token read last
+}
+
+// parseTOC reads a table of contents. Its error names the line and wraps
+// ErrDamaged, or ErrFormat when this is none.
+func parseTOC(text string) (*tocSheet, error) {
+	p := &tocParser{tokens: tocTokens(text)}
+	for i := range p.languages {
+		p.languages[i] = -1
+	}
+	if len(p.tokens) == 0 || tocStatements[p.tokens[0].text] == nil || p.tokens[0].string {
+		return nil, fmt.Errorf("%w: no statement of cdrdao's tables of contents", ErrFormat)
+	}
+	for len(p.tokens) > 0 {
+		t := p.next()
+		f := tocStatements[t.text]
+		if f == nil || t.string {
+			return nil, fmt.Errorf("%w: line %d: %q is no statement of a table of contents", ErrDamaged, t.line, t.text)
+		}
+		if err := f(p, t.text); err != nil {
+			return nil, fmt.Errorf("%w: line %d: %w", ErrDamaged, p.line, err)
+		}
+	}
+	if len(p.tracks) == 0 {
+		return nil, fmt.Errorf("%w: line %d: no TRACK", ErrDamaged, p.line)
+	}
+	return &p.tocSheet, nil
+}
+
+// next takes the next token; at the end it is an empty one.
+func (p *tocParser) next() (t tocToken) {
+	if len(p.tokens) == 0 {
+		return tocToken{line: p.line}
+	}
+	t, p.tokens = p.tokens[0], p.tokens[1:]
+	p.line = t.line
+	return t
+}
+
+// accept takes the next token when it is that word or character.
+func (p *tocParser) accept(text string) bool {
+	if len(p.tokens) == 0 || p.tokens[0].string || p.tokens[0].text != text {
+		return false
+	}
+	p.next()
+	return true
+}
+
+// expect takes the next token, which must be that one.
+func (p *tocParser) expect(text string) error {
+	if !p.accept(text) {
+		return fmt.Errorf("%q stands where %q should", p.next().text, text)
+	}
+	return nil
+}
+
+// quoted takes the next token, which must be a string.
+func (p *tocParser) quoted() (string, error) {
+	t := p.next()
+	if !t.string {
+		return "", fmt.Errorf("%q stands where a string in quotes should", t.text)
+	}
+	return t.text, nil
+}
+
+// integer takes the next token, which must be a number of at most limit.
+func (p *tocParser) integer(limit int64) (int64, error) {
+	t := p.next()
+	n, err := strconv.ParseInt(t.text, 10, 64)
+	if err != nil || n < 0 || n > limit || t.string {
+		return 0, fmt.Errorf("%q is no number from 0 to %d", t.text, limit)
+	}
+	return n, nil
+}
+
+// isLength reports whether the next token begins a length.
+func (p *tocParser) isLength() bool {
+	return len(p.tokens) > 0 && !p.tokens[0].string && p.tokens[0].text[0] >= '0' && p.tokens[0].text[0] <= '9'
+}
+
+// maxLength bounds lengths and offsets, in bytes.
+const maxLength = 1 << 40
+
+// length takes a length: a time or a number.
+func (p *tocParser) length() (tocLength, error) {
+	if len(p.tokens) > 0 && strings.Contains(p.tokens[0].text, ":") {
+		n, err := frames(p.next().text)
+		return tocLength{int64(n), true}, err
+	}
+	n, err := p.integer(maxLength)
+	return tocLength{n: n}, err
+}
+
+// time takes a time, in sectors.
+func (p *tocParser) time() (disc.LBA, error) { return frames(p.next().text) }
+
+// track is the track that statements are about.
+func (p *tocParser) track() (*tocTrack, error) {
+	if len(p.tracks) == 0 {
+		return nil, fmt.Errorf("it stands before any TRACK")
+	}
+	return &p.tracks[len(p.tracks)-1], nil
+}
