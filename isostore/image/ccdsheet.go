@@ -90,8 +90,8 @@ func ccdNumber(text string) (int64, error) {
 	return n, nil
 }
 
-// number returns the value of a key, 0 where there is none.
-func (s *ccdSection) number64(key string) (int64, error) {
+// value returns the number of a key, 0 where there is none.
+func (s *ccdSection) value(key string) (int64, error) {
 	v, ok := s.values[key]
 	if !ok {
 		return 0, nil
@@ -125,7 +125,7 @@ func parseCCD(text string) (*ccdSheet, error) {
 }
 
 func (c *ccdSheet) disc(s *ccdSection) error {
-	n, err := s.number64("DATATRACKSSCRAMBLED")
+	n, err := s.value("DATATRACKSSCRAMBLED")
 	c.scrambled = n != 0
 	if mcn := s.values["CATALOG"]; isMCN(mcn) {
 		c.mcn = mcn
@@ -143,7 +143,7 @@ func (c *ccdSheet) entry(s *ccdSection) (err error) {
 		"SESSION": &e.session, "POINT": &e.point, "ADR": &e.adr, "CONTROL": &e.control,
 		"PMIN": &m, "PSEC": &e.psec, "PFRAME": &f, "PLBA": &e.lba,
 	} {
-		if *to, err = s.number64(key); err != nil {
+		if *to, err = s.value(key); err != nil {
 			return err
 		}
 	}
@@ -163,7 +163,7 @@ func (c *ccdSheet) track(s *ccdSection) error {
 	}
 	t := &ccdTrack{isrc: s.values["ISRC"], index: make(map[int]disc.LBA)}
 	var err error
-	if t.mode, err = s.number64("MODE"); err != nil {
+	if t.mode, err = s.value("MODE"); err != nil {
 		return err
 	}
 	for n := range 100 {
@@ -171,7 +171,7 @@ func (c *ccdSheet) track(s *ccdSection) error {
 		if _, ok := s.values[key]; !ok {
 			continue
 		}
-		lba, err := s.number64(key)
+		lba, err := s.value(key)
 		if err != nil {
 			return err
 		}
@@ -183,7 +183,7 @@ func (c *ccdSheet) track(s *ccdSection) error {
 
 // cdText reads packs, which lack their CRC.
 func (c *ccdSheet) cdText(s *ccdSection) error {
-	n, err := s.number64("ENTRIES")
+	n, err := s.value("ENTRIES")
 	if err != nil {
 		return err
 	}
