@@ -70,11 +70,27 @@ func (d *Drive) discStructure(_ context.Context, cmd *scsi.Command, m *medium) e
 				return scsi.FieldInCDB(6, -1)
 			}
 			b := make([]byte, 4+s.length)
-			s.fill(m.layout, layer, b[4:])
+			if !m.storedStructure(format, layer, b[4:]) {
+				s.fill(m.layout, layer, b[4:])
+			}
 			return cmd.In.Reply(withLength(b))
 		}
 	}
 	return scsi.FieldInCDB(7, -1)
+}
+
+// storedStructure fills b with what the disc's image holds of a structure, and
+// reports whether it holds it.
+func (m *medium) storedStructure(format, layer byte, b []byte) bool {
+	r, ok := m.disc.(disc.StructureReader)
+	if !ok {
+		return false
+	}
+	stored, ok := r.ReadStructure(format, layer)
+	if ok {
+		copy(b, stored)
+	}
+	return ok
 }
 
 // withLength sets the length in the first two bytes of b.
@@ -111,7 +127,8 @@ func layersOf(l *disc.Layout) int {
 
 // dvdPhysical is the physical format information of a DVD-ROM of 120 mm. Two
 // layers are on opposite track paths: layer 1 counts back from the bitwise
-// inverse of where layer 0 ends.
+// inverse of where layer 0 ends. Where that is not known it is the half, and the
+// rest of an ECC block of 16.
 func dvdPhysical(l *disc.Layout, _ byte, b []byte) {
 	b[0] = 0x01 // DVD-ROM, part version 1
 	b[1] = 0x02 // 120 mm, 10.08 Mbit/s
@@ -123,7 +140,10 @@ func dvdPhysical(l *disc.Layout, _ byte, b []byte) {
 		return
 	}
 	b[2] = 0x31 // two layers, opposite, embossed
-	layer0 := (blocks/2 + 15) / 16 * 16
+	layer0 := uint32(l.LayerBreak)
+	if layer0 == 0 {
+		layer0 = (blocks/2 + 15) / 16 * 16
+	}
 	end0 := dvdFirstPSN + layer0 - 1
 	binary.BigEndian.PutUint32(b[8:], (^end0+blocks-layer0-1)&0xFFFFFF)
 	binary.BigEndian.PutUint32(b[12:], end0)

@@ -25,11 +25,26 @@ func enhancedCD() *fakeDisc {
 	}}}
 }
 
+// unevenDVD has 528 of its 1000 blocks in layer 0.
+func unevenDVD() *fakeDisc {
+	d := newDisc(1, 1000)
+	d.layout.Kind, d.layout.LayerBreak = disc.DVD, 528
+	return d
+}
+
+// A structuredDisc is a DVD whose image holds copyright structures.
+type structuredDisc struct{ *fakeDisc }
+
+func (structuredDisc) ReadStructure(format, layer byte) ([]byte, bool) {
+	return []byte{1, 0xFD - layer, 0, 0}, format == 1
+}
+
 // TestVectors answers commands with the bytes of the reference, section 10,
 // on a USB nexus where nothing else is said.
 func TestVectors(t *testing.T) {
 	empty, cd := newDrive(t, nil), newDrive(t, newDisc(1, 100000))
 	dvd, dual := newDrive(t, newDisc(1, 2000000)), newDrive(t, newDisc(1, 4000000))
+	uneven, structured := newDrive(t, unevenDVD()), newDrive(t, structuredDisc{unevenDVD()})
 	bd, enhanced := newDrive(t, newDisc(1, 20000000)), newDrive(t, enhancedCD())
 	blank := "56454E444F522020 5649525455414C204F44442020202020 312E3030"
 	for _, tt := range []struct {
@@ -94,6 +109,10 @@ func TestVectors(t *testing.T) {
 		{"DVD physical format", dvd, "ad 00 00 00 00 00 00 00 00 18", "08 02 00 00 01 02 01 00 00 03 00 00 00 21 84 7F 00 00 00 00 00 00 00 00"},
 		{"DVD copyright", dvd, "ad 00 00 00 00 00 00 01 00 ff", "00 06 00 00 00 00 00 00"},
 		{"DVD of two layers", dual, "ad 00 00 00 00 00 01 00 00 14", "08 02 00 00 01 02 31 00 00 03 00 00 00 FC FF FF 00 21 84 7F"},
+		{"DVD of two layers, break known", uneven, "ad 00 00 00 00 00 01 00 00 14", "08 02 00 00 01 02 31 00 00 03 00 00 00 FC FF C7 00 03 02 0F"},
+		{"DVD structure of the image", structured, "ad 00 00 00 00 00 00 01 00 ff", "00 06 00 00 01 FD 00 00"},
+		{"DVD structure of the image, layer 1", structured, "ad 00 00 00 00 00 01 01 00 ff", "00 06 00 00 01 FC 00 00"},
+		{"DVD structure that the image lacks", structured, "ad 00 00 00 00 00 00 04 00 06", "08 02 00 00 00 00"},
 		{"DVD manufacturing", dvd, "ad 00 00 00 00 00 00 04 00 06", "08 02 00 00 00 00"},
 		{"DVD structures", empty, "ad 00 00 00 00 00 00 ff 00 ff", "00 12 00 00 00 40 08 04 01 40 00 08 04 40 08 04 FF 40 00 00"},
 		{"BD disc information", bd, "ad 01 00 00 00 00 00 00 00 24", "10 02 00 00 44 49 01 08 00 00 20 00 42 44 4F 01 21 00 00 00 00 00 00 00 01 41 2C FF 00 02 00 00 00 28 25 9F"},

@@ -60,3 +60,11 @@ type SubHolder interface {
 	// HoldsSub reports whether the image holds sub-channels of any sector.
 	HoldsSub() bool
 }
+
+// A StructureReader is a disc whose image holds disc structures of a DVD.
+type StructureReader interface {
+	// ReadStructure returns the structure of that format and layer as READ DISC
+	// STRUCTURE sends it, but for the header of 4 bytes, and whether the image
+	// holds it. The caller must not modify it.
+	ReadStructure(format, layer byte) ([]byte, bool)
+}

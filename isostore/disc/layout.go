@@ -75,6 +75,8 @@ type Layout struct {
 	Sessions []Session // in order, at least one, each with at least one track
 	MCN      string    // media catalogue number, 13 digits, or empty
 	CDText   []byte    // packs of 18 bytes, or none
+
+	LayerBreak LBA // first block of layer 1, 0 where it is not known
 }
 
 // A Session is a lead-in, tracks and a lead-out.
@@ -144,9 +146,10 @@ func (l *Layout) LastSession() *Session { return &l.Sessions[len(l.Sessions)-1] 
 // addressable blocks.
 func (l *Layout) LeadOut() LBA { return l.LastSession().LeadOut }
 
-// Layers returns the count of recorded layers: one on a CD, by size else.
+// Layers returns the count of recorded layers: one on a CD, and on a DVD two
+// where a layer break is known or one does not hold the blocks.
 func (l *Layout) Layers() int {
-	if l.Kind == DVD && l.LeadOut() > MaxDVDLayerBlocks {
+	if l.Kind == DVD && (l.LayerBreak > 0 || l.LeadOut() > MaxDVDLayerBlocks) {
 		return 2
 	}
 	return 1
