@@ -22,6 +22,7 @@ type format struct {
 
 // formats is in probing order: those with a magic number before those without.
 var formats = []format{
+	mdsFormat,
 	nrgFormat,
 	csoFormat,
 	zstdFormat,

@@ -349,7 +349,12 @@ func (n *nrg) disc() (disc.Disc, error) {
 		l.Sessions = append(l.Sessions, session)
 		runs = append(runs, list...)
 	}
-	return newCD(n.source, l, runs)
+	d, err := newCD(n.source, l, runs)
+	if err != nil {
+		return nil, err
+	}
+	d.readSubNames()
+	return d, nil
 }
 
 // run is where n sectors from lba on, which begin at byte off, lie.
