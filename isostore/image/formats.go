@@ -24,6 +24,7 @@ type format struct {
 var formats = []format{
 	mdsFormat,
 	nrgFormat,
+	cdiFormat,
 	csoFormat,
 	zstdFormat,
 	cueFormat,
