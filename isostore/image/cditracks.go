@@ -76,11 +76,11 @@ func (c *cdi) place() (runs []run, err error) {
 // or, where that of the disc's first track is -150, that of index 0.
 func (c *cdi) sessionStart(t *cdiTrack) disc.LBA {
 	usual, gap := nextSession(&c.layout), disc.LBA(t.indexes[0])
-	lba := t.lba
+	lba := max(0, t.lba)
 	if lba+gap == usual || c.tracks[0].lba == -leadInPregap && lba != usual {
 		lba += gap
 	}
-	if lba-gap < c.layout.LeadOut() || lba > disc.MaxCDBlocks {
+	if lba < c.layout.LeadOut()+gap || lba > disc.MaxCDBlocks {
 		return usual
 	}
 	return lba

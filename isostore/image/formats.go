@@ -27,6 +27,7 @@ var formats = []format{
 	cdiFormat,
 	csoFormat,
 	zstdFormat,
+	ecmFormat,
 	cueFormat,
 	tocFormat,
 	ccdFormat,

@@ -80,8 +80,8 @@ func newFlat(s *source, d data) (disc.Disc, error) {
 // flatLayout is the layout of a disc with one data track of n blocks, on a
 // medium of the given kind or, when that is zero, on the smallest one.
 func flatLayout(n int64, kind disc.Kind) (*disc.Layout, error) {
-	if n > math.MaxInt32 {
-		return nil, fmt.Errorf("%w: %d blocks are more than any disc has", ErrDamaged, n)
+	if n <= 0 || n > math.MaxInt32 {
+		return nil, fmt.Errorf("%w: %d blocks, which no disc has", ErrDamaged, n)
 	}
 	if kind == 0 {
 		kind = disc.KindFor(n)

@@ -133,7 +133,7 @@ func smooth(d data, order binary.ByteOrder) float64 {
 	for w := range int64(windows) {
 		n, _ := d.ReadAt(p[:], d.Size()/windows*w&^3)
 		for c := 0; c < 4; c += 2 {
-			a, b := window(p[:n&^3], c, order)
+			a, b := measure(p[:n&^3], c, order)
 			steps, spread = steps+a, spread+b
 		}
 	}
@@ -143,10 +143,10 @@ func smooth(d data, order binary.ByteOrder) float64 {
 	return steps / spread
 }
 
-// window measures the samples of one channel: the sum of their differences, and
+// measure takes the measure of the samples of one channel: the sum of their differences, and
 // that of their distances from zero, which is where sound has its mean. What has
 // it elsewhere counts as rough.
-func window(p []byte, channel int, order binary.ByteOrder) (steps, spread float64) {
+func measure(p []byte, channel int, order binary.ByteOrder) (steps, spread float64) {
 	sum, n, last := 0.0, 0.0, 0.0
 	for i := channel; i+2 <= len(p); i += 4 {
 		v := float64(int16(order.Uint16(p[i:])))
