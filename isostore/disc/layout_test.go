@@ -74,8 +74,13 @@ func TestLayers(t *testing.T) {
 		blocks, breakAt LBA
 		want            int
 	}{
-		{CD, 1000, 0, 1}, {CD, 1000, 500, 1}, {DVD, 1000, 0, 1}, {DVD, 1000, 512, 2},
-		{DVD, MaxDVDLayerBlocks, 0, 1}, {DVD, MaxDVDLayerBlocks + 1, 0, 2}, {BD, MaxDVDBlocks + 1, 0, 1},
+		{CD, 1000, 0, 1},
+		{CD, 1000, 500, 1},
+		{DVD, 1000, 0, 1},
+		{DVD, 1000, 512, 2},
+		{DVD, MaxDVDLayerBlocks, 0, 1},
+		{DVD, MaxDVDLayerBlocks + 1, 0, 2},
+		{BD, MaxDVDBlocks + 1, 0, 1},
 	} {
 		l := &Layout{Kind: tt.kind, LayerBreak: tt.breakAt, Sessions: []Session{{LeadOut: tt.blocks}}}
 		if got := l.Layers(); got != tt.want {

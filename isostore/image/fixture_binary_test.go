@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -21,7 +22,6 @@ type lacks struct {
 	text    bool // CD-TEXT
 	indexes bool // from 2 on
 	kind    bool // disc type of a session
-	control bool // but for its data bit
 	sub     bool // sub-channel
 	leadSub bool // that of the pregaps of first tracks
 	gaps    bool // pregaps of later tracks, which are silence then
@@ -125,9 +125,6 @@ func fixtureLayout(src *fixture.Source, l lacks) *disc.Layout {
 			if !l.names {
 				tr.ISRC = st.ISRC
 			}
-			if l.control {
-				tr.Control &= 4
-			}
 			for _, x := range st.Indexes {
 				if !l.indexes {
 					tr.Indexes = append(tr.Indexes, disc.LBA(x))
@@ -166,7 +163,13 @@ func damage(t *testing.T, path string, edit func(b []byte) []byte, kind error, t
 	if err := os.WriteFile(path, edit(bytes.Clone(good)), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
 	d, _, err := OpenFile(path, Options{})
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 {
+		t.Errorf("opening it took %d bytes of memory", n)
+	}
 	if err == nil {
 		defer d.Close()
 		disctest.TestDisc(t, d)

@@ -28,6 +28,7 @@ var formats = []format{
 	csoFormat,
 	zstdFormat,
 	ecmFormat,
+	c2dFormat,
 	cueFormat,
 	tocFormat,
 	ccdFormat,
@@ -92,6 +93,9 @@ func foreignError(f *file, reason error) error {
 		if bytes.HasPrefix(head[:n], []byte(k.magic)) {
 			return fmt.Errorf("%w: it holds %s (hint: %s)", ErrFormat, k.what, k.hint)
 		}
+	}
+	if err := foreignImage(f); err != nil {
+		return err
 	}
 	return reason
 }

@@ -136,6 +136,9 @@ func (m *mds) block(b []byte) error {
 			offset: int64(binary.LittleEndian.Uint64(b[40:])),
 			extra:  binary.LittleEndian.Uint32(b[12:]),
 		}
+		if len(m.tracks) == 99 {
+			return fmt.Errorf("%w: a track after the 99th", ErrDamaged)
+		}
 		err := m.open(&t, mdsFiles{binary.LittleEndian.Uint32(b[48:]), binary.LittleEndian.Uint32(b[52:])})
 		if err != nil {
 			return fmt.Errorf("track %d: %w", t.number, err)
