@@ -22,6 +22,7 @@ type format struct {
 
 // formats is in probing order: those with a magic number before those without.
 var formats = []format{
+	chdFormat,
 	mdsFormat,
 	nrgFormat,
 	cdiFormat,
@@ -46,7 +47,6 @@ var foreign = []struct{ magic, what, hint string }{
 	{"BZh", "bzip2 data", "unpack it first"},
 	{"PK\x03\x04", "a zip archive", "unpack it first"},
 	{"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it first"},
-	{"MComprHD", "a CHD image", "convert it with chdman extractcd"},
 	{"QFI\xfb", "a qcow2 image", "convert it with qemu-img convert -O raw"},
 	{"<!DOCTYPE html", "a web page", "download the image again"},
 	{"<html", "a web page", "download the image again"},
