@@ -51,6 +51,9 @@ func openCHD(s *source) (disc.Disc, error) {
 	case len(tracks) > 0:
 		return nil, fmt.Errorf("%w: byte 60: a CD in units of %d bytes, want %d", ErrDamaged, c.UnitBytes, chd.FrameSize)
 	case c.UnitBytes == disc.BlockSize && c.Logical > 0:
+		if len(c.Find(chd.TagDVD)) > 0 && s.options.Kind == 0 {
+			s.options.Kind = max(disc.DVD, disc.KindFor(c.Logical/disc.BlockSize))
+		}
 		return newFlat(s, h)
 	}
 	return nil, fmt.Errorf("a CHD of %d bytes in units of %d without metadata of a disc (hint: chdman createcd makes one of a CD)", c.Logical, c.UnitBytes)

@@ -37,7 +37,7 @@ var chdModes = []string{
 func chdText(l *disc.Layout, starts []disc.LBA) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "DISC:%s", chdTextVersion)
-	if l.MCN != "" {
+	if chdCode(l.MCN) {
 		fmt.Fprintf(&b, " MCN:%s", l.MCN)
 	}
 	for i := range l.Sessions {
@@ -47,7 +47,7 @@ func chdText(l *disc.Layout, starts []disc.LBA) string {
 			t := &s.Tracks[j]
 			fmt.Fprintf(&b, "\nTRACK:%d MODE:%s CONTROL:%X PREGAP:%d START:%d AT:%d", t.Number, chdModes[t.Mode], t.Control, t.Pregap, t.Start, starts[0])
 			starts = starts[1:]
-			if t.ISRC != "" {
+			if chdCode(t.ISRC) {
 				fmt.Fprintf(&b, " ISRC:%s", t.ISRC)
 			}
 			for k, lba := range t.Indexes {
