@@ -27,6 +27,7 @@ var formats = []format{
 	nrgFormat,
 	cdiFormat,
 	csoFormat,
+	dmgFormat,
 	zstdFormat,
 	ecmFormat,
 	c2dFormat,
