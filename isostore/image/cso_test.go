@@ -40,10 +40,10 @@ func TestCSO(t *testing.T) {
 }
 
 // csoBytes is a CSO image as it is in its file.
-func csoBytes(t testing.TB, blocks int, o fixture.CSOOptions) []byte {
+func csoBytes(t testing.TB, src *fixture.Source, o fixture.CSOOptions) []byte {
 	t.Helper()
 	dir := t.TempDir()
-	if err := fixture.WriteCSO(dir, "a", packedSource(blocks), o); err != nil {
+	if err := fixture.WriteCSO(dir, "a", src, o); err != nil {
 		t.Fatal(err)
 	}
 	name := "a.cso"
@@ -66,7 +66,7 @@ func TestCSODamaged(t *testing.T) {
 			return le32(24+4*i, f(binary.LittleEndian.Uint32(b[24+4*i:])))(b)
 		}
 	}
-	packedDamages(t, t.TempDir(), "x.cso", csoBytes(t, 100, fixture.CSOOptions{}), []packedDamage{
+	packedDamages(t, t.TempDir(), "x.cso", csoBytes(t, packedSource(100), fixture.CSOOptions{}), []packedDamage{
 		{"none", packedSame, nil, nil, ""},
 		{"header alone", func(b []byte) []byte { return b[:24] }, ErrDamaged, nil, "byte 24"},
 		{"half an index", func(b []byte) []byte { return b[:224] }, ErrDamaged, nil, "byte 224"},
@@ -95,7 +95,7 @@ func TestCSODamaged(t *testing.T) {
 
 // TestCSOXbox refuses the Xbox's own kind: an LZ4 block with its length.
 func TestCSOXbox(t *testing.T) {
-	b := csoBytes(t, 100, fixture.CSOOptions{Version: 2, Shift: 2})
+	b := csoBytes(t, packedSource(100), fixture.CSOOptions{Version: 2, Shift: 2})
 	for i := range 100 {
 		entry, next := binary.LittleEndian.Uint32(b[24+4*i:]), binary.LittleEndian.Uint32(b[28+4*i:])
 		at, end := entry&^(1<<31)<<2, next&^(1<<31)<<2
@@ -122,7 +122,7 @@ func TestCSOInner(t *testing.T) {
 
 func FuzzOpenCSO(f *testing.F) {
 	for _, o := range []fixture.CSOOptions{{}, {Version: 2, Shift: 1}, {ZSO: true}, {BlockSize: 8192}} {
-		f.Add(csoBytes(f, 20, o))
+		f.Add(csoBytes(f, packedSmall(), o))
 	}
 	packedFuzz(f, f.TempDir(), "x.cso", packedSame)
 }

@@ -42,6 +42,9 @@ func packedImage(n int) []byte {
 // packedSource is a fixture's source of that image.
 func packedSource(n int) *fixture.Source { return fixture.DVD(n, packedImage(n)) }
 
+// packedSmall is a source that packs to little, as fuzzers want it.
+func packedSmall() *fixture.Source { return fixture.DVD(20, isoImage(20, 20)) }
+
 // packedOpen opens the image name in dir and checks all that it holds against
 // want, which is filled up to blocks.
 func packedOpen(t *testing.T, dir, name, format string, want []byte) Info {

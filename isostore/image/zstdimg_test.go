@@ -107,7 +107,7 @@ func TestZstdWindow(t *testing.T) {
 }
 
 func FuzzOpenZstd(f *testing.F) {
-	f.Add(zstdBytes(f, packedImage(20), 16<<10))
-	f.Add(zstdBytes(f, packedImage(20), 2048, 5))
+	f.Add(zstdBytes(f, isoImage(20, 20), 16<<10))
+	f.Add(zstdBytes(f, isoImage(20, 20), 2048, 5))
 	packedFuzz(f, f.TempDir(), "x.iso.zst", packedSame)
 }
