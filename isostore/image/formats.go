@@ -27,6 +27,7 @@ var formats = []format{
 	nrgFormat,
 	cdiFormat,
 	csoFormat,
+	iszFormat,
 	dmgFormat,
 	zstdFormat,
 	ecmFormat,
