@@ -56,7 +56,7 @@ func twoDirs(t *testing.T) (l *Library, one, two string) {
 	put(t, one+"/.trash/old.iso", tinyISO("HIDDEN"))
 	put(t, two+"/debian-12.iso", tinyISO("SHADOWED"))
 	put(t, two+"/extra.img", tinyISO("EXTRA"))
-	put(t, two+"/odd.bin", tinyISO("ODD"))
+	put(t, two+"/odd.xyz", tinyISO("ODD"))
 	if err := syscall.Mkfifo(one+"/fifo.iso", 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestOpenDisc(t *testing.T) {
 		{"debian-12.iso", "DEBIAN", "", nil},
 		{"./debian-12.iso", "DEBIAN", "", nil},
 		{"extra.img", "EXTRA", "", nil},
-		{"odd.bin", "ODD", "", nil}, // not listed, but opened by name
+		{"odd.xyz", "ODD", "", nil}, // not listed, but opened by name
 		{"sub dir/größe 日本.ISO", "UNICODE", "", nil},
 		{two + "/extra.img", "EXTRA", "", nil},
 		{"broken.iso", "", "broken.iso", image.ErrFormat},
@@ -139,7 +139,7 @@ func TestOpenDisc(t *testing.T) {
 	if _, _, err := l.OpenDisc("nowhere.iso", Options{}); !strings.Contains(err.Error(), one) || !strings.Contains(err.Error(), two) {
 		t.Errorf("error does not name the directories: %v", err)
 	}
-	if d, _, err := l.OpenFile(two+"/odd.bin", Options{}); err != nil {
+	if d, _, err := l.OpenFile(two+"/odd.xyz", Options{}); err != nil {
 		t.Errorf("OpenFile: %v", err)
 	} else {
 		d.Close()

@@ -75,6 +75,9 @@ func VerifyFile(ctx context.Context, path string, tell func(done, total int64)) 
 	if err != nil {
 		return Checks{}, err
 	}
+	if fi, err := os.Stat(real); err == nil && fi.IsDir() {
+		return Checks{}, fmt.Errorf("%s: it is a folder, which has no checksum (hint: name the files in it)", path)
+	}
 	l, err := Open([]string{filepath.Dir(real)})
 	if err != nil {
 		return Checks{}, err

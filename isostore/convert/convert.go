@@ -55,6 +55,7 @@ var formats = []format{
 	{".iso", "ISO", lacksISO, writeISO, sameISO},
 	{".cue", "BIN/CUE", lacksCUE, writeCUE, sameDisc},
 	{".toc", "cdrdao TOC/BIN", lacksTOC, writeTOC, sameDisc},
+	{".chd", "CHD", lacksNothing, writeCHD, sameDisc},
 }
 
 // Formats lists the extensions that a destination may have.

@@ -60,7 +60,7 @@ type cdiTrack struct {
 func openCDI(s *source) (disc.Disc, error) {
 	var b [8]byte
 	if s.size < 64 {
-		return nil, fmt.Errorf("%w: %d bytes have no descriptor of DiscJuggler", ErrFormat, s.size)
+		return nil, s.notOf(fmt.Sprintf("%d bytes have no descriptor of DiscJuggler", s.size), ".cdi")
 	}
 	if err := readFull(s, b[:], s.size-8); err != nil {
 		return nil, err
@@ -71,14 +71,11 @@ func openCDI(s *source) (disc.Disc, error) {
 	case cdiVersion35:
 		at = s.size - at
 	default:
-		return nil, fmt.Errorf("%w: byte %d: no version of DiscJuggler", ErrFormat, s.size-8)
+		return nil, s.notOf(fmt.Sprintf("byte %d: no version of DiscJuggler", s.size-8), ".cdi")
 	}
 	if at < 0 || at > s.size-24 || s.size-at > maxCDIDescriptor {
-		kind := ErrDamaged
-		if !s.hasExt(".cdi") {
-			kind = ErrFormat // another file that ends in these four bytes
-		}
-		return nil, fmt.Errorf("%w: byte %d: a descriptor of DiscJuggler should begin at byte %d", kind, s.size-4, at)
+		// Another file may well end in these four bytes.
+		return nil, s.notOf(fmt.Sprintf("byte %d: a descriptor of DiscJuggler should begin at byte %d", s.size-4, at), ".cdi")
 	}
 	c := &cdi{source: s, start: at, fields: cursor{b: make([]byte, s.size-8-at)}}
 	if err := readFull(s, c.fields.b, at); err != nil {

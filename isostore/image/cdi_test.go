@@ -207,7 +207,7 @@ func TestCDIDamaged(t *testing.T) {
 		kind error
 		text string
 	}{
-		{"no version", end(7, 0, 0, 0x80, 0, 0, 0, 0), ErrFormat, "no version of DiscJuggler"},
+		{"no version", end(7, 0, 0, 0x80, 0, 0, 0, 0), ErrDamaged, "no version of DiscJuggler"},
 		{"descriptor beyond", end(4, 0, 0, 0x80, 0xFF, 0xFF, 0xFF, 0xFF), ErrDamaged, "4294967295"},
 		{"descriptor at 0", end(4, 0, 0, 0x80, 0, 0, 0, 0), ErrDamaged, "byte 0"},
 		{"descriptor before 0", end(6, 0, 0, 0x80, 0xFF, 0xFF, 0xFF, 0xFF), ErrDamaged, "descriptor"},

@@ -124,7 +124,7 @@ func openNRG(s *source) (disc.Disc, error) {
 // nrgTrailer returns where the list of chunks begins and where it ends.
 func nrgTrailer(s *source) (at, end int64, err error) {
 	if s.size < 12 {
-		return 0, 0, fmt.Errorf("%w: %d bytes have no trailer of Nero", ErrFormat, s.size)
+		return 0, 0, s.notOf(fmt.Sprintf("%d bytes have no trailer of Nero", s.size), ".nrg")
 	}
 	var b [12]byte
 	if err := readFull(s, b[:], s.size-12); err != nil {
@@ -136,7 +136,7 @@ func nrgTrailer(s *source) (at, end int64, err error) {
 	case string(b[4:8]) == "NERO":
 		return int64(binary.BigEndian.Uint32(b[8:])), s.size - 8, nil
 	}
-	return 0, 0, fmt.Errorf("%w: byte %d: no NERO and no NER5 of Nero", ErrFormat, s.size-12)
+	return 0, 0, s.notOf(fmt.Sprintf("byte %d: no NERO and no NER5 of Nero", s.size-12), ".nrg")
 }
 
 // walk reads the chunks: an identifier, the length of its data, the data.

@@ -212,8 +212,8 @@ func TestNRGDamaged(t *testing.T) {
 		kind error
 		text string
 	}{
-		{"no trailer", func(b []byte) []byte { return b[:len(b)-12] }, ErrFormat, "2352"},
-		{"short", func(b []byte) []byte { return b[len(b)-11:] }, ErrFormat, "11 bytes"},
+		{"no trailer", func(b []byte) []byte { return b[:len(b)-12] }, ErrDamaged, "no NERO"},
+		{"short", func(b []byte) []byte { return b[len(b)-11:] }, ErrDamaged, "11 bytes"},
 		{"start cut off", func(b []byte) []byte { return b[1<<20:] }, ErrDamaged, "chunks"},
 		{"chunks at 0", chunk("NER5", 4, 0, 0, 0, 0, 0, 0, 0, 0), ErrDamaged, "byte 0"},
 		{"chunks beyond", chunk("NER5", 4, 0x7F, 0, 0, 0, 0, 0, 0, 0), ErrDamaged, "chunks"},

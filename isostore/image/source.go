@@ -185,6 +185,15 @@ func (s *source) hasExt(ext ...string) bool {
 	return slices.Contains(ext, strings.ToLower(path.Ext(s.name)))
 }
 
+// notOf is an error of a file that lacks the mark of a format: it is of
+// another kind, unless its name ends in one of ext, which then is damaged.
+func (s *source) notOf(text string, ext ...string) error {
+	if s.hasExt(ext...) {
+		return fmt.Errorf("%w: %s (hint: is the copy complete?)", ErrDamaged, text)
+	}
+	return fmt.Errorf("%w: %s", ErrFormat, text)
+}
+
 // maxText bounds text files that describe images, in bytes.
 const maxText = 1 << 20
 
