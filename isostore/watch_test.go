@@ -157,7 +157,9 @@ func TestWatchesRunOut(t *testing.T) {
 		}
 		put(r.t, r.path("sub/b.iso"), tinyISO("B"))
 		r.after(30*time.Second+moment, "sub/a.iso=ready sub/b.iso=incomplete")
+		r.mu.Lock()
 		r.limit = 10
+		r.mu.Unlock()
 		r.after(30*time.Second, "sub/a.iso=ready sub/b.iso=ready")
 		if n := r.l.Notes(); len(n) != 0 {
 			t.Errorf("Notes with enough watches = %q", n)
