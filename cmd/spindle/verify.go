@@ -126,6 +126,7 @@ func (a *app) verify(ctx context.Context, name string) (client.Verified, error) 
 
 // A progress is a bar on a terminal, or nothing where there is none.
 type progress struct {
+	w     io.Writer
 	title string
 	bar   *progressbar.ProgressBar // nil until the work is known, or for ever
 	quiet bool
@@ -133,7 +134,7 @@ type progress struct {
 
 // progress returns what shows long work to a person at standard error.
 func (a *app) progress(title string) *progress {
-	return &progress{title: printable(oneLine(title)), quiet: a.json || !isTerminal(os.Stderr)}
+	return &progress{w: os.Stderr, title: printable(oneLine(title)), quiet: a.json || !isTerminal(os.Stderr)}
 }
 
 // isTerminal reports whether a person is at f.
@@ -153,7 +154,7 @@ func (p *progress) set(done, total int64) {
 	}
 	if p.bar == nil {
 		p.bar = progressbar.NewOptions64(
-			total, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription(p.title),
+			total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(p.title),
 			progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish(), progressbar.OptionFullWidth(),
 			progressbar.OptionEnableColorCodes(os.Getenv("NO_COLOR") == ""),
 		)

@@ -5,7 +5,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,7 +17,9 @@ import (
 	"sync"
 	"testing"
 
+	"spindle/internal/api"
 	"spindle/internal/api/client"
+	"spindle/isostore"
 )
 
 // awaitImages waits until ok takes the library's list.
@@ -146,7 +152,7 @@ func TestDamagedIndex(t *testing.T) {
 func TestManyImages(t *testing.T) {
 	const images = 2000
 	r := newRig(t)
-	manyImages(r, images)
+	manyImages(t, r.path("images"), images)
 	r.start(cd0HasA)
 	c := r.login("cd0")
 	ready(c)
@@ -190,17 +196,71 @@ func TestManyImages(t *testing.T) {
 }
 
 // manyImages makes n images in directories of a hundred.
-func manyImages(r *rig, n int) {
-	b, err := os.ReadFile(r.path("images/a.iso"))
-	r.must(err)
+func manyImages(tb testing.TB, dir string, n int) {
+	if _, err := isostore.MakeSample(dir); err != nil {
+		tb.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, isostore.SampleName))
+	if err != nil {
+		tb.Fatal(err)
+	}
 	const blocks = 20
 	b = b[:blocks*2048]
 	b[16*2048+80], b[16*2048+87] = blocks, blocks // the volume space size: it is not truncated
 	for i := range n {
-		sub := r.path(fmt.Sprintf("images/dir %02d", i/100))
+		sub := fmt.Sprintf("%s/dir %02d", dir, i/100)
 		if i%100 == 0 {
-			r.must(os.Mkdir(sub, 0o755))
+			err = os.Mkdir(sub, 0o755)
 		}
-		r.must(os.WriteFile(fmt.Sprintf("%s/image %d.iso", sub, i), b, 0o644))
+		if err == nil {
+			err = os.WriteFile(fmt.Sprintf("%s/image %d.iso", sub, i), b, 0o644)
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
 	}
+}
+
+// BenchmarkImages lists 2,000 images through the API; the aim is 100 ms.
+func BenchmarkImages(b *testing.B) {
+	const images = 2000
+	dir := b.TempDir()
+	manyImages(b, dir, images)
+	changed := make(chan struct{}, 1)
+	lib, err := isostore.New(isostore.LibraryOptions{Dirs: []string{dir}, Changed: func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	var running sync.WaitGroup
+	running.Go(func() { lib.Run(ctx) })
+	for <-changed; len(lib.Tasks()) > 0; <-changed {
+	}
+	d := &Daemon{log: slog.New(slog.DiscardHandler)}
+	d.library.Store(lib)
+	server := httptest.NewServer(api.New(service{d}, d.log))
+	for _, path := range []string{"/v1/images", "/v1/images?info=1"} {
+		b.Run(path, func(b *testing.B) {
+			for b.Loop() {
+				var list []client.Image
+				resp, err := http.Get(server.URL + path)
+				if err == nil {
+					err = json.NewDecoder(resp.Body).Decode(&list)
+					resp.Body.Close()
+				}
+				if err != nil || len(list) != images+2 {
+					b.Fatal(len(list), err)
+				}
+			}
+		})
+	}
+	http.DefaultClient.CloseIdleConnections()
+	server.Close()
+	cancel()
+	running.Wait()
 }
