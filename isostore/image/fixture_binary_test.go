@@ -242,7 +242,7 @@ type fuzzTB struct{ testing.TB }
 func (t fuzzTB) Error(args ...any) {
 	t.Helper()
 	text := fmt.Sprint(args...)
-	for _, stored := range []string{"begins", "sub-channel Q", "other user data", "holds no 2048-byte user data"} {
+	for _, stored := range []string{"begins", "sub-channel Q", "other user data", "holds no 2048-byte user data", "EDC", "ECC"} {
 		if strings.Contains(text, stored) {
 			return
 		}
