@@ -163,6 +163,8 @@ func TestCCDErrors(t *testing.T) {
 		{"short sub", ccdText, map[string][]byte{"x.img": img, "x.sub": img[:100]}, nil, ""},
 		{"another text", "Hello\n", nil, ErrFormat, "no [CloneCD]"},
 		{"binary", "[CloneCD]\n\x01", nil, ErrFormat, "no text"},
+		{"no value", "[CloneCD]\nVersion\n", nil, ErrDamaged, "line 2: neither a section nor a value"},
+		{"section without a name", "[CloneCD]\n[]\n", nil, ErrDamaged, "line 2: a section without a name"},
 		{"no image", ccdText, nil, fs.ErrNotExist, `"x.img" is missing`},
 		{"no entries", "[CloneCD]\nVersion=3\n", map[string][]byte{"x.img": img}, ErrDamaged, "no [Entry]"},
 		{"no lead-out", edit("0xa2", "0xa1"), map[string][]byte{"x.img": img}, ErrDamaged, "session 1"},

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -46,11 +45,22 @@ type ccdSection struct {
 	values map[string]string // keys in capitals, inner blanks single
 }
 
+// Bounds of a description: sections, and values in all of them. CD-TEXT has
+// 2048 values at most, each entry of the TOC a dozen.
+const (
+	maxSections = 4096
+	maxValues   = 1 << 16
+)
+
 // ccdSections splits a text into sections. Keys that stand above the first one
 // do not count.
 func ccdSections(text string) (list []ccdSection, err error) {
+	values := 0
 	for i, line := range textLines(text) {
 		line = strings.TrimSpace(line)
+		if len(list) > maxSections || values > maxValues {
+			return nil, fmt.Errorf("%w: line %d: too long for a description of a disc", ErrDamaged, i+1)
+		}
 		name, ok := strings.CutPrefix(line, "[")
 		switch {
 		case line == "" || line[0] == ';':
@@ -72,6 +82,7 @@ func ccdSections(text string) (list []ccdSection, err error) {
 			if !ok {
 				return nil, fmt.Errorf("%w: line %d: neither a section nor a value", ErrDamaged, i+1)
 			}
+			values++
 			list[len(list)-1].values[strings.Join(strings.Fields(strings.ToUpper(key)), " ")] = strings.TrimSpace(value)
 		}
 	}
@@ -106,9 +117,12 @@ func (s *ccdSection) value(key string) (int64, error) {
 // parseCCD reads a description of CloneCD, of version 2 or 3. Its error wraps
 // ErrFormat when the text is none.
 func parseCCD(text string) (*ccdSheet, error) {
+	if !strings.Contains(strings.ToUpper(text), "[CLONECD]") {
+		return nil, fmt.Errorf("%w: no [CloneCD] section", ErrFormat)
+	}
 	sections, err := ccdSections(text)
-	if err != nil || !slices.ContainsFunc(sections, func(s ccdSection) bool { return s.name == "CLONECD" }) {
-		return nil, fmt.Errorf("%w: no [CloneCD] section: %w", ErrFormat, err)
+	if err != nil {
+		return nil, err
 	}
 	sheet := &ccdSheet{tracks: make(map[byte]*ccdTrack)}
 	read := map[string]func(*ccdSection) error{

@@ -48,7 +48,7 @@ func cueMusic(n int) []byte {
 
 // TestCUEFlac encodes audio by flac in several ways and reads it from any place.
 func TestCUEFlac(t *testing.T) {
-	const n = 2500
+	const n = 1500
 	want := cueMusic(n)
 	sheet := "FILE a.wav WAVE\nTRACK 01 AUDIO\nINDEX 01 00:00:00\nTRACK 02 AUDIO\nINDEX 00 00:10:00\nINDEX 01 00:12:00\n"
 	for name, args := range map[string][]string{
@@ -73,7 +73,7 @@ func TestCUEFlac(t *testing.T) {
 			}
 			r := rand.New(rand.NewPCG(3, 4))
 			p := make([]byte, 100*disc.SectorSize)
-			for _, lba := range append(r.Perm(n - 100)[:40], 0, 63, 64, n-100) {
+			for _, lba := range append(r.Perm(n - 100)[:12], 0, 63, 64, n-100) {
 				got, err := d.(disc.RawReader).ReadSectors(p, disc.LBA(lba))
 				if got != 100 || err != nil || !bytes.Equal(p, want[lba*disc.SectorSize:][:len(p)]) {
 					t.Fatalf("100 sectors at %d = %d, %v, or other samples", lba, got, err)

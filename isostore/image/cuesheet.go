@@ -152,10 +152,15 @@ func (l *cueLine) parse(keyword string) error {
 	if pack, ok := sector.PackType(keyword); ok {
 		return l.title(pack)
 	}
-	if len(l.warnings) < maxWarnings {
-		l.warnings = append(l.warnings, fmt.Sprintf("line %d: %s is no keyword of CUE sheets and is left out", l.line, printable(keyword)))
-	}
+	l.warn("%s is no keyword of CUE sheets and is left out", printable(keyword))
 	return nil
+}
+
+// warn notes what is odd in the line.
+func (l *cueLine) warn(format string, args ...any) {
+	if len(l.warnings) < maxWarnings {
+		l.warnings = append(l.warnings, fmt.Sprintf("line %d: ", l.line)+fmt.Sprintf(format, args...))
+	}
 }
 
 // splitWords splits a line at blanks that stand outside double quotes. A quote
@@ -332,7 +337,7 @@ func (l *cueLine) catalog() error {
 	if len(l.words) > 0 && isMCN(l.words[0]) {
 		l.mcn = l.words[0]
 	} else {
-		l.warnings = append(l.warnings, fmt.Sprintf("line %d: the catalogue number has not 13 digits and is left out", l.line))
+		l.warn("the catalogue number has not 13 digits and is left out")
 	}
 	return nil
 }

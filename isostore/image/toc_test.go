@@ -307,6 +307,17 @@ func TestTOCErrors(t *testing.T) {
 	}
 }
 
+// TestTOCLong opens tables that are as long as texts may be.
+func TestTOCLong(t *testing.T) {
+	for _, text := range []string{strings.Repeat("CD_DA ", 170000), "CD_DA\n" + strings.Repeat("\n", 1<<20-10), "CD_DA CD_TEXT " + strings.Repeat("{", 1<<20-20)} {
+		dir := t.TempDir()
+		fuzzOpen(t, dir, "x.toc", map[string][]byte{"x.toc": []byte(text)})
+		fuzzOpen(t, dir, "x.cue", map[string][]byte{"x.cue": []byte(text)})
+		fuzzOpen(t, dir, "x.ccd", map[string][]byte{"x.ccd": []byte("[CloneCD]\n" + strings.ReplaceAll(text[:len(text)-20], " ", "=\n"))})
+		fuzzOpen(t, dir, "x.ccd", map[string][]byte{"x.ccd": []byte("[CloneCD]\n" + strings.Repeat("[A]\n", 250000))})
+	}
+}
+
 // FuzzOpenTOC opens an arbitrary table beside arbitrary files.
 func FuzzOpenTOC(f *testing.F) {
 	f.Add([]byte(tocMusic), []byte("abc"), uint16(60000))

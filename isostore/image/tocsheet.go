@@ -82,10 +82,14 @@ type tocToken struct {
 // single characters.
 var tocPattern = regexp.MustCompile(`(?s)^(?:(\s+|//[^\n]*|/\*.*?\*/)|"((?:[^"\\]|\\.)*)"|(\d+:\d+:\d+|[A-Za-z0-9_.+-]+)|(.))`)
 
-// tocTokens splits a text into tokens.
+// maxTokens bounds the tokens of a text: a disc of 99 tracks with CD-TEXT in
+// eight languages has some ten thousand.
+const maxTokens = 1 << 17
+
+// tocTokens splits a text into tokens, at most one more than maxTokens.
 func tocTokens(text string) (list []tocToken) {
 	text = strings.Join(textLines(text), "\n")
-	for line := 1; text != ""; {
+	for line := 1; text != "" && len(list) <= maxTokens; {
 		m := tocPattern.FindStringSubmatchIndex(text)
 		switch part := func(n int) string { return text[m[2*n]:m[2*n+1]] }; {
 		case m[4] >= 0:
@@ -133,6 +137,9 @@ func parseTOC(text string) (*tocSheet, error) {
 	}
 	if len(p.tokens) == 0 || tocStatements[p.tokens[0].text] == nil || p.tokens[0].string {
 		return nil, fmt.Errorf("%w: no statement of cdrdao's tables of contents", ErrFormat)
+	}
+	if len(p.tokens) > maxTokens {
+		return nil, fmt.Errorf("%w: line %d: too long for a table of contents", ErrDamaged, p.tokens[maxTokens].line)
 	}
 	for len(p.tokens) > 0 {
 		t := p.next()
