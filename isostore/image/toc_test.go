@@ -27,7 +27,7 @@ const tocMusic = `CD_DA
 // a comment
 CATALOG "1234567890123"
 CD_TEXT { // of the disc
-  LANGUAGE_MAP { 0 : EN 1: 15 }
+  LANGUAGE_MAP { 0 : EN 1:15 }
   LANGUAGE 0 { TITLE "A \"t\\itle\" \344" PERFORMER "P" GENRE { 0, 2, 74, 97, 122, 122, 0 } SIZE_INFO { 1, 1, 2 } }
   LANGUAGE 1 { TITLE "Titre" }
   LANGUAGE 2 { TITLE "no language has number 2" }

@@ -2,9 +2,9 @@ package image
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"spindle/isostore/disc"
 	"spindle/isostore/sector"
@@ -78,10 +78,6 @@ type tocToken struct {
 	line   int
 }
 
-// tocPattern takes a text apart: blanks and comments, strings, times, words, and
-// single characters.
-var tocPattern = regexp.MustCompile(`(?s)^(?:(\s+|//[^\n]*|/\*.*?\*/)|"((?:[^"\\]|\\.)*)"|(\d+:\d+:\d+|[A-Za-z0-9_.+-]+)|(.))`)
-
 // maxTokens bounds the tokens of a text: a disc of 99 tracks with CD-TEXT in
 // eight languages has some ten thousand.
 const maxTokens = 1 << 17
@@ -90,35 +86,107 @@ const maxTokens = 1 << 17
 func tocTokens(text string) (list []tocToken) {
 	text = strings.Join(textLines(text), "\n")
 	for line := 1; text != "" && len(list) <= maxTokens; {
-		m := tocPattern.FindStringSubmatchIndex(text)
-		switch part := func(n int) string { return text[m[2*n]:m[2*n+1]] }; {
-		case m[4] >= 0:
-			list = append(list, tocToken{unescape(part(2)), true, line})
-		case m[6] >= 0:
-			list = append(list, tocToken{part(3), false, line})
-		case m[8] >= 0:
-			list = append(list, tocToken{part(4), false, line})
+		n := 1 // bytes of text
+		switch c := text[0]; {
+		case c == ' ' || c == '\t' || c == '\n' || c == '\f':
+		case strings.HasPrefix(text, "//"):
+			n = before(text, "\n")
+		case strings.HasPrefix(text, "/*"):
+			n = min(before(text[2:], "*/")+4, len(text))
+		case c == '"':
+			end := closing(text)
+			list = append(list, tocToken{unescape(text[1:end]), true, line})
+			n = min(end+1, len(text))
+		default:
+			if n = wordEnd(text); n == 0 {
+				_, n = utf8.DecodeRuneInString(text)
+			}
+			list = append(list, tocToken{text[:n], false, line})
 		}
-		line += strings.Count(text[:m[1]], "\n")
-		text = text[m[1]:]
+		line += strings.Count(text[:n], "\n")
+		text = text[n:]
 	}
 	return list
 }
 
-// tocEscape is an escape in a string: up to three octal digits, or a character
-// that stands for itself.
-var tocEscape = regexp.MustCompile(`(?s)\\([0-7]{1,3}|.)`)
+// before returns how much of text stands before end, all where that is missing.
+func before(text, end string) int {
+	if i := strings.Index(text, end); i >= 0 {
+		return i
+	}
+	return len(text)
+}
 
+// closing returns where the quote is that ends the string at the start of text.
+func closing(text string) int {
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			return i
+		}
+	}
+	return len(text)
+}
+
+// wordEnd returns where the word or the time at the start of text ends.
+func wordEnd(text string) int {
+	if n := timeEnd(text); n > 0 {
+		return n
+	}
+	return len(text) - len(strings.TrimLeft(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.+-"))
+}
+
+// timeEnd returns where the time at the start of text ends, 0 where there is
+// none: three numbers with colons between them.
+func timeEnd(text string) (n int) {
+	for i := range 3 {
+		if i > 0 {
+			if n == len(text) || text[n] != ':' {
+				return 0
+			}
+			n++
+		}
+		start := n
+		for n < len(text) && isDigit(text[n]) {
+			n++
+		}
+		if n == start {
+			return 0
+		}
+	}
+	return n
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// unescape takes escapes out of a string: up to three octal digits are a
+// character of ISO 8859-1, any other character stands for itself.
 func unescape(s string) string {
-	return tocEscape.ReplaceAllStringFunc(s, func(e string) string {
-		if n, err := strconv.ParseUint(e[1:], 8, 8); err == nil {
-			return string(rune(n)) // ISO 8859-1
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' || i+1 == len(s) {
+			b.WriteByte(s[i])
+			continue
 		}
-		if e[1] >= '0' && e[1] <= '7' {
-			return "?"
+		i++
+		v, digits := rune(0), 0
+		for digits < 3 && i+digits < len(s) && s[i+digits] >= '0' && s[i+digits] <= '7' {
+			v = v<<3 | rune(s[i+digits]-'0')
+			digits++
 		}
-		return e[1:]
-	})
+		if digits == 0 {
+			b.WriteByte(s[i])
+			continue
+		}
+		b.WriteRune(v & 0xFF)
+		i += digits - 1
+	}
+	return b.String()
 }
 
 // A tocParser reads tokens one by one.
