@@ -2,6 +2,7 @@ package chd
 
 import (
 	"errors"
+	"math/bits"
 	"sync"
 )
 
@@ -16,6 +17,8 @@ const (
 	lzmaBits   = 11     // of a probability
 	lzmaMove   = 5      // how fast it follows
 	lzmaTop    = 1 << 24
+	// lzmaRise makes of what a probability falls by what it rises by.
+	lzmaRise = 1<<lzmaMove - 1 - 1<<lzmaBits
 )
 
 var (
@@ -131,26 +134,32 @@ func (d *lzmaDecoder) bit(p *uint16) uint32 {
 }
 
 // tree decodes a number below limit, a power of two, from its highest bit on.
+// It has no branch on the bits, which no processor could predict.
 func (d *lzmaDecoder) tree(p []uint16, limit uint32) uint32 {
-	rng, code := d.rng, d.code
+	rng, code, in := d.rng, d.code, d.in
 	m := uint32(1)
 	for m < limit {
-		v := uint32(p[m])
+		q := &p[m]
+		v := uint32(*q)
 		bound := rng >> lzmaBits * v
-		if code < bound {
-			rng = bound
-			p[m] = uint16(v + (1<<lzmaBits-v)>>lzmaMove)
-			m <<= 1
-		} else {
-			rng, code = rng-bound, code-bound
-			p[m] = uint16(v - v>>lzmaMove)
-			m = m<<1 | 1
-		}
+		rest, less := bits.Sub32(code, bound, 0)
+		zero := -less // all ones for a bit of 0
+		code = rest + bound&zero
+		rng -= bound
+		rng += (bound - rng) & zero
+		*q = uint16(int32(v) - (int32(v)+lzmaRise&int32(zero))>>lzmaMove)
+		m = m<<1 + 1 + zero
 		if rng < lzmaTop {
-			rng, code = rng<<8, code<<8|d.next()
+			rng, code = rng<<8, code<<8
+			if len(in) > 0 {
+				code |= uint32(in[0])
+				in = in[1:]
+			} else {
+				d.over = true
+			}
 		}
 	}
-	d.rng, d.code = rng, code
+	d.rng, d.code, d.in = rng, code, in
 	return m - limit
 }
 
@@ -182,21 +191,36 @@ func (d *lzmaDecoder) direct(n uint) (v uint32) {
 }
 
 // matched decodes a literal that follows a match: its bits are coded by those of
-// the byte that the last distance leads to, as long as they agree.
+// the byte that the last distance leads to, as long as they agree. Otherwise it
+// is as tree.
 func (d *lzmaDecoder) matched(p *[0x300]uint16, like uint32) byte {
-	m := uint32(1)
+	rng, code, in := d.rng, d.code, d.in
+	m, agree := uint32(1), uint32(0x100)
 	for m < 0x100 {
-		b := like >> 7 & 1
 		like <<= 1
-		got := d.bit(&p[(1+b)<<8+m])
-		m = m<<1 | got
-		if got != b {
-			break
+		other := like & agree
+		q := &p[agree+other+m]
+		v := uint32(*q)
+		bound := rng >> lzmaBits * v
+		rest, less := bits.Sub32(code, bound, 0)
+		zero := -less
+		code = rest + bound&zero
+		rng -= bound
+		rng += (bound - rng) & zero
+		*q = uint16(int32(v) - (int32(v)+lzmaRise&int32(zero))>>lzmaMove)
+		m = m<<1 + 1 + zero
+		agree &= other ^ zero
+		if rng < lzmaTop {
+			rng, code = rng<<8, code<<8
+			if len(in) > 0 {
+				code |= uint32(in[0])
+				in = in[1:]
+			} else {
+				d.over = true
+			}
 		}
 	}
-	for m < 0x100 {
-		m = m<<1 | d.bit(&p[m])
-	}
+	d.rng, d.code, d.in = rng, code, in
 	return byte(m)
 }
 
@@ -217,13 +241,13 @@ func (d *lzmaDecoder) distance(n int) uint32 {
 	if slot < 4 {
 		return slot
 	}
-	bits := uint(slot>>1 - 1)
-	dist := (2 | slot&1) << bits
+	extra := uint(slot>>1 - 1)
+	dist := (2 | slot&1) << extra
 	if slot < 14 {
 		// The numbers of a slot begin behind those of the one before.
-		return dist + d.reverse(d.special[dist-slot:], bits)
+		return dist + d.reverse(d.special[dist-slot:], extra)
 	}
-	return dist + d.direct(bits-4)<<4 + d.reverse(d.align[:], 4)
+	return dist + d.direct(extra-4)<<4 + d.reverse(d.align[:], 4)
 }
 
 // decode fills p.
