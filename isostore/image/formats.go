@@ -2,8 +2,10 @@ package image
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"spindle/isostore/disc"
@@ -36,6 +38,7 @@ var formats = []format{
 	tocFormat,
 	ccdFormat,
 	gdiFormat,
+	packedFormat,
 	isoFormat,
 	rawFormat,
 }
@@ -43,10 +46,6 @@ var formats = []format{
 // foreign are formats that a person may well take for an image, by how they
 // begin: the error says what to do.
 var foreign = []struct{ magic, what, hint string }{
-	{"\x1f\x8b", "gzip data", "unpack it first"},
-	{"\xfd7zXZ\x00", "xz data", "unpack it first"},
-	{"\x28\xb5\x2f\xfd", "zstd data", "unpack it first"},
-	{"BZh", "bzip2 data", "unpack it first"},
 	{"PK\x03\x04", "a zip archive", "unpack it first"},
 	{"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it first"},
 	{"QFI\xfb", "a qcow2 image", "convert it with qemu-img convert -O raw"},
@@ -58,14 +57,12 @@ var foreign = []struct{ magic, what, hint string }{
 // that a list of images need not open every file.
 func HasImageName(name string) bool {
 	name = strings.ToLower(name)
-	for _, f := range formats {
-		for _, ext := range f.exts {
-			if strings.HasSuffix(name, ext) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(formats, func(f format) bool { return f.named(name) })
+}
+
+// named reports whether name, in lower case, ends as those of the format do.
+func (f *format) named(name string) bool {
+	return slices.ContainsFunc(f.exts, func(ext string) bool { return strings.HasSuffix(name, ext) })
 }
 
 // open tries the formats in order.
@@ -73,7 +70,8 @@ func open(s *source) (disc.Disc, error) {
 	if s.size == 0 {
 		return nil, fmt.Errorf("%w: the file is empty", ErrFormat)
 	}
-	var reason error
+	var reason, named error
+	name := strings.ToLower(s.name)
 	for i := range formats {
 		d, err := formats[i].open(s)
 		if !errors.Is(err, ErrFormat) {
@@ -82,9 +80,13 @@ func open(s *source) (disc.Disc, error) {
 			}
 			return d, err
 		}
-		reason = errors.Join(reason, err)
+		if reason = err; formats[i].named(name) {
+			named = errors.Join(named, err)
+		}
 	}
-	return nil, foreignError(s.file, reason)
+	// What the formats miss that the name promises; of any other name, what
+	// the last one misses, which takes most.
+	return nil, foreignError(s.file, cmp.Or(named, reason))
 }
 
 // foreignError adds to reason what the file seems to be instead.

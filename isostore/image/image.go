@@ -31,6 +31,8 @@ var (
 type Options struct {
 	// Kind is the medium to take the image for; zero chooses by size.
 	Kind disc.Kind
+	// Cache has packed images unpacked; without it they fail with ErrPacked.
+	Cache *Cache
 }
 
 // Open opens the image name below root; name is slash-separated and relative.

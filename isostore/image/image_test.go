@@ -105,7 +105,8 @@ func TestOpen(t *testing.T) {
 		{"empty", nil, 0, 0, "", "", ErrFormat, "empty"},
 		{"short", make([]byte, 100), 0, 0, "", "", ErrFormat, "byte 100"},
 		{"zeros", make([]byte, 64*1024), 0, 0, "", "", ErrFormat, "byte 32768"},
-		{"gzip", append([]byte{0x1f, 0x8b}, make([]byte, 100)...), 0, 0, "", "", ErrFormat, "unpack it first"},
+		{"gzip", append([]byte{0x1f, 0x8b, 8}, make([]byte, 100)...), 0, 0, "", "", ErrPacked, "unpack it"},
+		{"zip", append([]byte("PK\x03\x04"), make([]byte, 100)...), 0, 0, "", "", ErrFormat, "unpack it first"},
 		{"raw sectors", append([]byte("\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00"), make([]byte, 50000)...), 0, 0, "", "", ErrDamaged, "byte 2352"},
 	}
 	for _, tt := range tests {
@@ -280,6 +281,8 @@ func TestBoot(t *testing.T) {
 func TestHasImageName(t *testing.T) {
 	for name, want := range map[string]bool{
 		"a.iso": true, "a.ISO": true, "b/c d.img": true, "x.cdr": true,
+		"a b.Iso.Gz": true, "a.img.xz": true, "a.bin.bz2": true, "a.cdr.zst": true, "a.cso": true, "a.ZSO": true, "a.isz": true, "a.dmg": true,
+		"a.gz": false, "a.cue.gz": false, "a.tar.xz": false, "a.i01": false,
 		"iso": false, "a.iso.tmp": false, "a.txt": false, "": false,
 	} {
 		if got := HasImageName(name); got != want {

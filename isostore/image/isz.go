@@ -53,7 +53,7 @@ type isz struct {
 func openISZ(s *source) (disc.Disc, error) {
 	h := make([]byte, iszHeader)
 	if n, _ := s.ReadAt(h, 0); n < len(h) || string(h[:4]) != "IsZ!" {
-		return nil, fmt.Errorf("%w: byte 0: no IsZ!", ErrFormat)
+		return nil, fmt.Errorf("%w: byte 0: not the IsZ! of an ISZ image", ErrFormat)
 	}
 	z := &isz{source: s, head: h}
 	sector, sectors := int64(binary.LittleEndian.Uint16(h[10:])), int64(binary.LittleEndian.Uint32(h[12:]))

@@ -77,7 +77,11 @@ func openZstd(s *source) (disc.Disc, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.info.Format = innerName(s.name) + ".zst"
+	inner, err := innerExt(s.name)
+	if err != nil {
+		return nil, err
+	}
+	s.info.Format = inner + ".zst"
 	return openInner(s, newPieces(s, z.starts, z.decode))
 }
 

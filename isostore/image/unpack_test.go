@@ -1,0 +1,411 @@
+package image
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+
+	"spindle/internal/lab"
+	"spindle/isostore/disc"
+)
+
+// unpackTools are the programs that pack, by the name that they give.
+var unpackTools = []struct {
+	ext  string
+	args []string // the file follows
+}{
+	{".gz", []string{"gzip", "-k"}},
+	{".xz", []string{"xz", "-k"}},
+	{".xz", []string{"xz", "-k", "-f", "--check=sha256", "--block-size=100000"}},
+	{".xz", []string{"xz", "-k", "-f", "--check=crc32", "-0"}},
+	{".bz2", []string{"bzip2", "-k"}},
+	{".zst", []string{"zstd", "-q", "-f"}},
+	{".zst", []string{"zstd", "-q", "-f", "--long=27", "-19"}},
+}
+
+// unpackCache returns a cache of at most max bytes.
+func unpackCache(t testing.TB, max int64) *Cache {
+	t.Helper()
+	c, err := NewCache(filepath.Join(t.TempDir(), "cache"), max)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// unpackLeft lists what is in a cache's directory, but for notes.
+func unpackLeft(t testing.TB, c *Cache) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(c.root.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != cacheNote {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// TestUnpackTools unpacks what the usual programs pack, and opens it.
+func TestUnpackTools(t *testing.T) {
+	image := append(packedImage(300), packedImage(700)[300*disc.BlockSize:]...)
+	for _, tt := range unpackTools {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			lab.Need(t, tt.args[0])
+			dir := t.TempDir()
+			root := write(t, dir, "a.iso", image)
+			if text, err := lab.ToolCmd(t.Context(), tt.args[0], append(tt.args[1:], filepath.Join(dir, "a.iso"))...).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %v\n%s", tt.args, err, text)
+			}
+			unpackOpen(t, root, "a.iso"+tt.ext, image)
+		})
+	}
+}
+
+// unpackOpen opens a packed image before and after it is unpacked.
+func unpackOpen(t *testing.T, root *os.Root, name string, want []byte) {
+	t.Helper()
+	c := unpackCache(t, 10<<20)
+	for _, o := range []Options{{}, {Cache: c}} {
+		_, info, err := Open(root, name, o)
+		if !errors.Is(err, ErrPacked) || !strings.Contains(err.Error(), "hint:") || info.Format != "iso"+filepath.Ext(name) {
+			t.Fatalf("Open before it is unpacked: %+v, %v", info, err)
+		}
+	}
+	fi, err := root.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := int64(-1)
+	err = c.Unpack(t.Context(), root, name, func(done, total int64) {
+		if done < last || done > total || total != fi.Size() {
+			t.Errorf("progress %d of %d after %d", done, total, last)
+		}
+		last = done
+	})
+	if err != nil || last != fi.Size() {
+		t.Fatalf("Unpack = %v, progress up to %d of %d", err, last, fi.Size())
+	}
+	d, info, err := Open(root, name, Options{Cache: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if info.Format != "iso"+filepath.Ext(name) || info.Size != fi.Size() || info.Name != name || !strings.HasSuffix(info.Path, name) || info.Label != "A LABEL" {
+		t.Errorf("info = %+v", info)
+	}
+	packedRead(t, d, want)
+	if _, err := d.ReadBlocks(make([]byte, disc.BlockSize), 1<<20); err == nil || !strings.Contains(err.Error(), name) {
+		t.Errorf("an error of reading is %v, and names no %s", err, name)
+	}
+}
+
+// unpackBytes packs image in a way of this program.
+func unpackBytes(t testing.TB, ext string, image []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	var w io.WriteCloser
+	var err error
+	switch ext {
+	case ".gz":
+		w = gzip.NewWriter(&b)
+	case ".xz":
+		w, err = xz.NewWriter(&b)
+	case ".zst":
+		w, err = zstd.NewWriter(&b)
+	}
+	if err == nil {
+		_, err = w.Write(image)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestUnpackMembers unpacks files that are several, one behind the other.
+func TestUnpackMembers(t *testing.T) {
+	image := packedImage(300)
+	for _, ext := range []string{".gz", ".xz", ".zst"} {
+		packed := append(unpackBytes(t, ext, image[:100000]), unpackBytes(t, ext, image[100000:])...)
+		unpackOpen(t, write(t, t.TempDir(), "a.iso"+ext, packed), "a.iso"+ext, image)
+	}
+}
+
+// TestUnpackDamaged cuts and changes packed files: nothing is kept of them.
+func TestUnpackDamaged(t *testing.T) {
+	image := packedImage(1000)
+	for _, ext := range []string{".gz", ".xz", ".zst"} {
+		good := unpackBytes(t, ext, image)
+		changed := bytes.Clone(good)
+		changed[len(changed)/2] ^= 0x55
+		tests := []struct {
+			name, text string
+			data       []byte
+		}{
+			{"cut", "byte", good[:len(good)/2]},
+			{"without its end", "byte", good[:len(good)-1]},
+			{"changed", "byte", changed},
+			{"header alone", "byte", good[:12]},
+			{"two thirds of another", "byte", append(bytes.Clone(good), good[:len(good)*2/3]...)},
+		}
+		for _, tt := range tests {
+			t.Run(tt.name+ext, func(t *testing.T) {
+				c := unpackCache(t, 10<<20)
+				root := write(t, t.TempDir(), "a.iso"+ext, tt.data)
+				err := c.Unpack(t.Context(), root, "a.iso"+ext, nil)
+				if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), tt.text) || !strings.Contains(err.Error(), "a.iso"+ext) {
+					t.Errorf("Unpack = %v, want %v with %q", err, ErrDamaged, tt.text)
+				}
+				if left := unpackLeft(t, c); len(left) != 0 || c.used != 0 {
+					t.Errorf("%q are left, and %d bytes are counted", left, c.used)
+				}
+			})
+		}
+	}
+}
+
+// TestUnpackRefused gives files that are not to be unpacked.
+func TestUnpackRefused(t *testing.T) {
+	stick := make([]byte, 3<<20)
+	copy(stick[510:], "\x55\xaa")
+	tests := []struct {
+		name string
+		data []byte
+		text string
+	}{
+		{"a.iso", packedImage(20), "not packed"},
+		{"a.iso.gz", packedImage(20), "not packed"},
+		{"a.cue.gz", unpackBytes(t, ".gz", []byte("FILE")), "a .cue file"},
+		{"a.tar.gz", unpackBytes(t, ".gz", []byte("x")), "a .tar file"},
+		{"a.nrg.xz", unpackBytes(t, ".xz", []byte("x")), "a .nrg file"},
+		{"a.img.zst", unpackBytes(t, ".zst", stick), "no disc image"},
+	}
+	for _, tt := range tests {
+		c := unpackCache(t, 10<<20)
+		root := write(t, t.TempDir(), tt.name, tt.data)
+		err := c.Unpack(t.Context(), root, tt.name, nil)
+		if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), tt.text) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.text)
+		}
+		if left := unpackLeft(t, c); len(left) != 0 || c.used != 0 {
+			t.Errorf("%s: %q are left", tt.name, left)
+		}
+	}
+}
+
+// TestUnpackCap unpacks more than the cache may hold: what was not used for
+// longest goes, but not what is open; a file that grows without end stops.
+func TestUnpackCap(t *testing.T) {
+	dir := t.TempDir()
+	const blocks = 500
+	for _, name := range []string{"a.iso.gz", "b.iso.gz", "c.iso.gz"} {
+		write(t, dir, name, unpackBytes(t, ".gz", packedImage(blocks)))
+	}
+	root := write(t, dir, "bomb.iso.gz", unpackBytes(t, ".gz", append(packedImage(30), make([]byte, 100<<20)...)))
+	c := unpackCache(t, 2*blocks*disc.BlockSize+100)
+	unpack := func(name string) error { return c.Unpack(t.Context(), root, name, nil) }
+	open := func(name string) (disc.Disc, error) {
+		d, _, err := Open(root, name, Options{Cache: c})
+		return d, err
+	}
+	if err := errors.Join(unpack("a.iso.gz"), unpack("b.iso.gz")); err != nil {
+		t.Fatal(err)
+	}
+	a, err := open("a.iso.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unpack("c.iso.gz"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open("b.iso.gz"); !errors.Is(err, ErrPacked) {
+		t.Errorf("b, which was not used for longest: %v, want it gone", err)
+	}
+	packedRead(t, a, packedImage(blocks))
+	if err := unpack("bomb.iso.gz"); err == nil || !strings.Contains(err.Error(), "may hold") {
+		t.Errorf("100 MiB: %v", err)
+	}
+	if left := unpackLeft(t, c); len(left) != 1 || c.used != blocks*disc.BlockSize {
+		t.Errorf("%q are left with %d bytes, want a alone", left, c.used)
+	}
+	packedRead(t, a, packedImage(blocks))
+	a.Close()
+	if err := errors.Join(unpack("b.iso.gz"), unpack("c.iso.gz")); err != nil {
+		t.Errorf("after a was closed: %v", err)
+	}
+}
+
+// TestUnpackAgain starts with what an earlier process left.
+func TestUnpackAgain(t *testing.T) {
+	dir := t.TempDir()
+	root := write(t, dir, "a.iso.xz", unpackBytes(t, ".xz", packedImage(100)))
+	write(t, dir, "b.iso.xz", unpackBytes(t, ".xz", packedImage(200)))
+	c := unpackCache(t, 1<<20)
+	if err := errors.Join(c.Unpack(t.Context(), root, "a.iso.xz", nil), c.Unpack(t.Context(), root, "b.iso.xz", nil)); err != nil {
+		t.Fatal(err)
+	}
+	cache := c.root.Name()
+	stale := strings.Repeat("0", cacheKeyLen)
+	for _, name := range []string{stale + cacheTemp, stale + cacheNote, "a file of somebody"} {
+		if err := os.WriteFile(filepath.Join(cache, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, _, err := Open(root, "a.iso.xz", Options{Cache: c}) // a is used after b
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	again, err := NewCache(cache, 100*disc.BlockSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if left := unpackLeft(t, again); len(left) != 2 {
+		t.Errorf("%q are left, want a's image and the file of somebody", left)
+	}
+	d, _, err = Open(root, "a.iso.xz", Options{Cache: again})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	os.Chtimes(filepath.Join(dir, "a.iso.xz"), time.Unix(1e9, 0), time.Unix(1e9, 0))
+	if _, _, err := Open(root, "a.iso.xz", Options{Cache: again}); !errors.Is(err, ErrPacked) {
+		t.Errorf("after the packed file changed: %v, want %v", err, ErrPacked)
+	}
+}
+
+// TestUnpackOnce asks for one image from many sides: one unpacks it. One that
+// gives up leaves it to another.
+func TestUnpackOnce(t *testing.T) {
+	root := write(t, t.TempDir(), "a.iso.gz", unpackBytes(t, ".gz", packedImage(2000)))
+	c := unpackCache(t, 10<<20)
+	var files atomic.Int32
+	create := c.create
+	c.create = func(name string) (cacheWriter, error) {
+		files.Add(1)
+		return create(name)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	begun := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		err := c.Unpack(ctx, root, "a.iso.gz", func(int64, int64) {
+			if ctx.Err() == nil {
+				close(begun)
+				cancel()
+			}
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("the one who gave up: %v", err)
+		}
+	})
+	<-begun
+	for range 8 {
+		wg.Go(func() {
+			if err := c.Unpack(t.Context(), root, "a.iso.gz", nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := files.Load(); n != 2 || len(unpackLeft(t, c)) != 1 {
+		t.Errorf("it was unpacked %d times, want 2; left is %q", n, unpackLeft(t, c))
+	}
+}
+
+// A smallDisk is a file of a cache on a disk that holds so many bytes.
+type smallDisk struct {
+	cacheWriter
+	t     *testing.T
+	cache *Cache
+	size  int64
+}
+
+func (d smallDisk) Write(p []byte) (int, error) {
+	free := d.size
+	for _, name := range unpackLeft(d.t, d.cache) {
+		if fi, err := d.cache.root.Stat(name); err == nil {
+			free -= fi.Size()
+		}
+	}
+	n, err := d.cacheWriter.Write(p[:min(int64(len(p)), free)])
+	if err == nil && n < len(p) {
+		err = &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
+	}
+	return n, err
+}
+
+// TestUnpackFullDisk unpacks to a disk that is full: other images make room,
+// and where there are none nothing is left.
+func TestUnpackFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	root := write(t, dir, "a.iso.gz", unpackBytes(t, ".gz", packedImage(1000)))
+	write(t, dir, "b.iso.gz", unpackBytes(t, ".gz", packedImage(1200)))
+	c := unpackCache(t, 1<<30)
+	create := c.create
+	c.create = func(name string) (cacheWriter, error) {
+		f, err := create(name)
+		return smallDisk{f, t, c, 3 << 20}, err
+	}
+	if err := errors.Join(c.Unpack(t.Context(), root, "a.iso.gz", nil), c.Unpack(t.Context(), root, "b.iso.gz", nil)); err != nil {
+		t.Fatalf("b, for which a can go: %v", err)
+	}
+	d, _, err := Open(root, "b.iso.gz", Options{Cache: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	packedRead(t, d, packedImage(1200))
+	err = c.Unpack(t.Context(), root, "a.iso.gz", nil)
+	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "is full") || !strings.Contains(err.Error(), "hint:") {
+		t.Errorf("a, for which b cannot go: %v, want %v", err, syscall.ENOSPC)
+	}
+	if names := unpackLeft(t, c); len(names) != 1 || c.used != 1200*disc.BlockSize {
+		t.Errorf("%q are left with %d bytes, want the image that is open", names, c.used)
+	}
+}
+
+// FuzzUnpack unpacks arbitrary bytes.
+func FuzzUnpack(f *testing.F) {
+	for _, ext := range []string{".gz", ".xz", ".zst"} {
+		f.Add(unpackBytes(f, ext, isoImage(20, 20)))
+	}
+	f.Add([]byte("BZh9\x31AY&SY"))
+	c, dir := unpackCache(f, 4<<20), f.TempDir()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		root := write(t, dir, "x.iso.gz", b)
+		if err := c.Unpack(t.Context(), root, "x.iso.gz", nil); err == nil {
+			d, _, err := Open(root, "x.iso.gz", Options{Cache: c})
+			if err == nil {
+				d.Close()
+			}
+		}
+		for _, name := range unpackLeft(t, c) {
+			if filepath.Ext(name) == cacheTemp {
+				t.Errorf("%s is left", name)
+			}
+		}
+		os.Remove(filepath.Join(dir, "x.iso.gz"))
+	})
+}
