@@ -38,7 +38,7 @@ const (
 	csoHeader   = 24
 	csoMinBlock = 512
 	csoMaxShift = 16
-	csoHunk     = 32 << 10 // blocks smaller than this are decoded together
+	csoHunk     = 32 << 10 // smaller blocks are decoded together; twice as many of LZ4, which is fast
 	csoFlag     = 1 << 31
 )
 
@@ -62,7 +62,9 @@ func openCSO(s *source) (disc.Disc, error) {
 		return nil, fmt.Errorf("%w: byte 8: it says that it holds %d bytes", ErrDamaged, size)
 	}
 	c.blocks = (c.size + block - 1) / block
-	c.group = max(1, csoHunk/block)
+	if c.group = max(1, csoHunk/block); c.zso {
+		c.group = max(1, 2*csoHunk/block)
+	}
 	if err := c.checkIndex(s); err != nil {
 		return nil, err
 	}
@@ -182,7 +184,10 @@ func (c *cso) unpack(p, slot []byte, flag bool, size int64) error {
 
 // unpackLZ4 fills p with a LZ4 block; what follows it in b is left alone.
 func unpackLZ4(p, b []byte) error {
-	n, err := lz4.UncompressBlock(b[:lz4Length(b, len(p))], p)
+	n, err := lz4.UncompressBlock(b, p)
+	if err != nil { // mostly because something follows
+		n, err = lz4.UncompressBlock(b[:lz4Length(b, len(p))], p)
+	}
 	if err == nil && n < len(p) {
 		err = fmt.Errorf("%d of %d bytes", n, len(p))
 	}
