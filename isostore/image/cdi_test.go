@@ -253,6 +253,6 @@ func FuzzOpenCDI(f *testing.F) {
 	f.Fuzz(func(t *testing.T, descriptor []byte) {
 		b := append(make([]byte, sectors), descriptor...)
 		b = binary.LittleEndian.AppendUint32(b, cdiVersion3)
-		fuzzBinary(t, dir, map[string][]byte{"x.cdi": binary.LittleEndian.AppendUint32(b, sectors)}, "x.cdi")
+		fuzzOpen(t, dir, "x.cdi", map[string][]byte{"x.cdi": binary.LittleEndian.AppendUint32(b, sectors)})
 	})
 }

@@ -5,23 +5,6 @@ import (
 	"spindle/isostore/sector"
 )
 
-// sessionGap is what lies between a session and the pregap of the next: its
-// lead-out, of 90 s after the first one, of 30 s else, and a lead-in of 60 s.
-// said has what the sheet says of the two.
-func sessionGap(session int, said [3]disc.LBA) disc.LBA {
-	leadOut, leadIn := disc.LBA(2250), disc.LBA(4500)
-	if session == 1 {
-		leadOut = 6750
-	}
-	if said[0] != 0 {
-		leadOut = said[0]
-	}
-	if said[1] != 0 {
-		leadIn = said[1]
-	}
-	return leadOut + leadIn
-}
-
 // firstStart is where on the disc the files' first sector lies. Track 1 has a
 // pregap of 2 s before LBA 0, which a PREGAP line may or may not mention: only
 // what is beyond it counts. What files hold before index 1 of an audio track is

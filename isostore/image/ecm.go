@@ -2,6 +2,7 @@ package image
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -86,7 +87,16 @@ func openECM(s *source) (disc.Disc, error) {
 	if err := e.scan(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	return openUnpacked(s, newHunks(s, e.size, ecmHunk, e.unpack))
+	d := newHunks(s, e.size, ecmHunk, e.unpack)
+	inner, err := openContent(s, d)
+	switch {
+	case !errors.Is(err, ErrFormat):
+		return inner, err
+	case e.size%disc.SectorSize != 0 || e.size < minAudio:
+		return nil, fmt.Errorf("what it unpacks to: %w", err)
+	}
+	s.warn("there is no data track in it: it is taken for one of audio")
+	return newRaw(s, disc.Track{Mode: disc.Audio}, run{form: audioForm, data: d, stride: disc.SectorSize})
 }
 
 // scan finds where each hunk begins.
@@ -241,34 +251,4 @@ func (w *window) units(p []byte, k *ecmKind, in, off, n int64) error {
 		in, off = in+k.in, off+k.out
 	}
 	return nil
-}
-
-// openUnpacked opens what a file unpacks to: raw sectors of one track, or blocks
-// with a file system.
-func openUnpacked(s *source, d data) (disc.Disc, error) {
-	head := make([]byte, 16)
-	if n, err := d.ReadAt(head, 0); n < len(head) {
-		return nil, fmt.Errorf("%w: it unpacks to %d bytes: %w", ErrDamaged, n, noEOF(err))
-	}
-	if !sector.IsRaw(head) {
-		v, err := readVolume(d, 0, d.Size())
-		if err != nil {
-			return nil, fmt.Errorf("what it unpacks to: %w", err)
-		}
-		v.fill(s.info)
-		return newFlat(s, d)
-	}
-	n, rest := d.Size()/disc.SectorSize, d.Size()%disc.SectorSize
-	if n > disc.MaxCDBlocks || n == 0 {
-		return nil, fmt.Errorf("%w: it unpacks to %d sectors, which no CD holds", ErrDamaged, n)
-	}
-	if rest != 0 {
-		s.warn("behind the last sector are %d bytes more", rest)
-	}
-	t := disc.Track{Number: 1, Mode: disc.Mode1}
-	if head[15] == 2 {
-		t.Mode = disc.Mode2
-	}
-	l := &disc.Layout{Kind: disc.CD, Sessions: []disc.Session{{Tracks: []disc.Track{t}, LeadOut: disc.LBA(n)}}}
-	return newCD(s, l, []run{{n: disc.LBA(n), form: rawForm, data: d}})
 }

@@ -16,26 +16,26 @@ import (
 //
 // Apple's are made of blocks of 512 bytes: what lacks in the last block of 2048
 // reads as zeros.
-func openOther(s *source, reason error) (disc.Disc, error) {
-	if !errors.Is(reason, ErrFormat) || sector.IsRaw(bytesAt(s, 0, 12)) {
+func openOther(s *source, d data, reason error) (disc.Disc, error) {
+	if !errors.Is(reason, ErrFormat) || sector.IsRaw(bytesAt(d, 0, 12)) {
 		return nil, reason
 	}
-	if blocks := s.size / disc.BlockSize; s.size%disc.BlockSize == 0 && blocks > leadInPregap && blocks <= disc.MaxCDBlocks && hasISO(s, leadInPregap+vrsBlock) {
+	if blocks := d.Size() / disc.BlockSize; d.Size()%disc.BlockSize == 0 && blocks > leadInPregap && blocks <= disc.MaxCDBlocks && hasISO(d, leadInPregap+vrsBlock) {
 		layout, err := flatLayout(blocks-leadInPregap, disc.CD)
 		if err != nil {
 			return nil, err
 		}
-		return newCD(s, layout, []run{{start: -leadInPregap, n: disc.LBA(blocks), form: mode1Form, data: s.file}})
+		return newCD(s, layout, []run{{start: -leadInPregap, n: disc.LBA(blocks), form: mode1Form, data: d}})
 	}
 	for _, v := range otherVolumes {
-		if !v.has(s) {
+		if !v.has(d) {
 			continue
 		}
-		if rest := s.size % disc.BlockSize; rest%512 != 0 {
+		if rest := d.Size() % disc.BlockSize; rest%512 != 0 {
 			return nil, fmt.Errorf("%w: byte %d: the last block of this image of %s has %d bytes (hint: the file may be cut short; copy it again)",
-				ErrDamaged, s.size-rest, v.name, rest)
+				ErrDamaged, d.Size()-rest, v.name, rest)
 		}
-		return newFlat(s, s.file)
+		return newFlat(s, d)
 	}
 	return nil, reason
 }
@@ -52,11 +52,13 @@ func bytesAt(d io.ReaderAt, off int64, n int) []byte {
 	return p
 }
 
-// otherVolumes are volumes that optical discs have and other media need not.
-var otherVolumes = []struct {
+// An otherVolume is a kind of volume that optical discs have.
+type otherVolume struct {
 	name string
 	has  func(d io.ReaderAt) bool
-}{
+}
+
+var otherVolumes = []otherVolume{
 	{"High Sierra", func(d io.ReaderAt) bool { return string(bytesAt(d, vrsStart+9, 5)) == "CDROM" }},
 	{"CD-i", func(d io.ReaderAt) bool { return string(bytesAt(d, vrsStart+1, 5)) == "CD-I " }},
 	{"HFS", hasHFS},

@@ -22,16 +22,14 @@ var isoFormat = format{
 //
 // A partial last block is an error, unless the volume is known to end before
 // it: then the rest of the block reads as zeros, and a warning says so.
-func openISO(s *source) (disc.Disc, error) {
-	return openBlocks(s, s.file)
-}
+func openISO(s *source) (disc.Disc, error) { return openBlocks(s, s.file) }
 
 // openBlocks is openISO for data that may be packed.
 func openBlocks(s *source, d data) (disc.Disc, error) {
 	size := d.Size()
 	v, err := readVolume(d, 0, size)
 	if err != nil {
-		return openOther(s, err)
+		return openOther(s, d, err)
 	}
 	v.fill(s.info)
 	whole, rest := size/disc.BlockSize, size%disc.BlockSize
@@ -49,15 +47,26 @@ func openBlocks(s *source, d data) (disc.Disc, error) {
 	return newFlat(s, d)
 }
 
-// openInner opens what a compressed image holds. That it is no file is certain
-// by then: without a file system that we know it is a disc all the same.
-func openInner(s *source, d data) (disc.Disc, error) {
-	inner, err := openBlocks(s, d)
-	if !errors.Is(err, ErrFormat) {
-		return inner, err
+// openContent opens what a compressed image holds, blocks or raw sectors, as
+// the formats of flat files would.
+func openContent(s *source, d data) (inner disc.Disc, err error) {
+	for _, open := range []func(*source, data) (disc.Disc, error){openBlocks, openSectors} {
+		if inner, err = open(s, d); !errors.Is(err, ErrFormat) {
+			break
+		}
 	}
-	s.warn("there is neither ISO 9660 nor UDF in it")
-	return newFlat(s, d)
+	return inner, err
+}
+
+// openInner is openContent for what is certain to be an image of a disc: without
+// a file system that we know it is one all the same.
+func openInner(s *source, d data) (disc.Disc, error) {
+	inner, err := openContent(s, d)
+	if errors.Is(err, ErrFormat) {
+		s.warn("no file system that is known here is in it")
+		return newFlat(s, d)
+	}
+	return inner, err
 }
 
 // newFlat returns a disc with one data track whose block n is at byte n*2048 of

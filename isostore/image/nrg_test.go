@@ -256,6 +256,6 @@ func FuzzOpenNRG(f *testing.F) {
 		} else {
 			b = append(b, "NER5\x00\x00\x00\x00"...)
 		}
-		fuzzBinary(t, dir, map[string][]byte{"x.nrg": binary.BigEndian.AppendUint32(b, sectors)}, "x.nrg")
+		fuzzOpen(t, dir, "x.nrg", map[string][]byte{"x.nrg": binary.BigEndian.AppendUint32(b, sectors)})
 	})
 }

@@ -160,18 +160,6 @@ func (n *nrg) session(l *disc.Layout, s *nrgSession) (disc.Session, []run, error
 	return out, runs, nil
 }
 
-// nextSession is index 1 of the first track of the session that follows those
-// of l: behind the lead-out and the lead-in, which are longer after session 1.
-func nextSession(l *disc.Layout) disc.LBA {
-	switch len(l.Sessions) {
-	case 0:
-		return 0
-	case 1:
-		return l.LeadOut() + 11400
-	}
-	return l.LeadOut() + 6900
-}
-
 // guess places tracks for which there are no cues: one behind the other.
 func (n *nrg) guess(l *disc.Layout, s *nrgSession) (places []place) {
 	number := byte(1)

@@ -30,7 +30,7 @@ var packedFormat = format{
 
 // flatFormats are the formats that packed images may be of, by what they hold:
 // those that are one file without a magic number.
-var flatFormats = []format{isoFormat}
+var flatFormats = []format{isoFormat, rawFormat}
 
 // flatExts are the names of such images. Sheets and their files belong together
 // and must be unpacked.
@@ -124,7 +124,7 @@ func openPacked(s *source) (disc.Disc, error) {
 		return nil, err
 	}
 	d, err := openFlat(&source{
-		file: f, root: s.root, name: s.name, options: s.options, info: s.info,
+		file: f, path: s.path, root: s.root, name: s.name, options: s.options, info: s.info,
 		others: []*file{s.file}, closers: []func(){release},
 	})
 	if err != nil {

@@ -94,9 +94,6 @@ type packedDamage struct {
 	text   string // in the error
 }
 
-// errAny is an error of a damaged image that wraps none of ours.
-var errAny = errors.New("any")
-
 // packedDamages damages data, which is put into dir as name, in many ways.
 func packedDamages(t *testing.T, dir, name string, data []byte, tests []packedDamage) {
 	for _, tt := range tests {

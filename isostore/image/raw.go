@@ -2,6 +2,7 @@ package image
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"spindle/isostore/disc"
@@ -24,15 +25,24 @@ var rawStrides = []int64{disc.SectorSize, disc.SectorSize + 16, disc.SectorSize 
 // their sync pattern, or of 2336 bytes, told by where the volume descriptor is.
 // Audio has nothing that tells it: see [rawAudio].
 func openRaw(s *source) (disc.Disc, error) {
-	var head [16]byte
-	if n, _ := s.ReadAt(head[:], 0); n == len(head) && sector.IsRaw(head[:]) {
-		return openRawData(s, head[15])
-	}
-	if hasVolume(s, mode2Offset, forms[mode2Form].size) {
-		return newRaw(s, disc.Track{Mode: disc.Mode2XA}, run{form: mode2Form, stride: int64(forms[mode2Form].size)})
+	d, err := openSectors(s, s.file)
+	if !errors.Is(err, ErrFormat) {
+		return d, err
 	}
 	if form, ok := rawAudio(s); ok {
-		return newRaw(s, disc.Track{Mode: disc.Audio}, run{form: form, stride: disc.SectorSize})
+		return newRaw(s, disc.Track{Mode: disc.Audio}, run{form: form, data: s.file, stride: disc.SectorSize})
+	}
+	return nil, err
+}
+
+// openSectors is openRaw for data that may be packed, without audio.
+func openSectors(s *source, d data) (disc.Disc, error) {
+	var head [16]byte
+	if n, _ := d.ReadAt(head[:], 0); n == len(head) && sector.IsRaw(head[:]) {
+		return openRawData(s, d, head[15])
+	}
+	if hasVolume(d, mode2Offset, forms[mode2Form].size) {
+		return newRaw(s, disc.Track{Mode: disc.Mode2XA}, run{form: mode2Form, data: d, stride: int64(forms[mode2Form].size)})
 	}
 	return nil, fmt.Errorf("%w: byte 0: no sync pattern of raw sectors", ErrFormat)
 }
@@ -50,11 +60,11 @@ func hasVolume(d data, at, size int) bool {
 }
 
 // openRawData opens raw sectors of a data track, whose first one has that mode.
-func openRawData(s *source, mode byte) (disc.Disc, error) {
+func openRawData(s *source, d data, mode byte) (disc.Disc, error) {
 	stride := int64(0)
 	for _, n := range rawStrides {
 		var sync [12]byte
-		if got, _ := s.ReadAt(sync[:], n); s.size == n || got == len(sync) && sector.IsRaw(sync[:]) {
+		if got, _ := d.ReadAt(sync[:], n); d.Size() == n || got == len(sync) && sector.IsRaw(sync[:]) {
 			stride = n
 			break
 		}
@@ -62,8 +72,8 @@ func openRawData(s *source, mode byte) (disc.Disc, error) {
 	if stride == 0 {
 		return nil, fmt.Errorf("%w: byte %d: no second sync pattern behind the first raw sector", ErrDamaged, disc.SectorSize)
 	}
-	r := run{form: rawForm, stride: stride}
-	if lba, ok := headerLBA(s, 0); ok && lba < 0 {
+	r := run{form: rawForm, data: d, stride: stride}
+	if lba, ok := headerLBA(d, 0); ok && lba < 0 {
 		r.start = lba
 	} else if ok && lba > 0 {
 		s.warn("its first sector says that it is sector %d of its disc, not the first: what is before is missing", lba)
@@ -77,15 +87,15 @@ func openRawData(s *source, mode byte) (disc.Disc, error) {
 
 // newRaw returns a disc with one track, from r's start on to the file's end.
 func newRaw(s *source, t disc.Track, r run) (disc.Disc, error) {
-	if odd := s.size % r.stride; odd != 0 {
+	if odd := r.data.Size() % r.stride; odd != 0 {
 		s.info.Truncated = s.info.Truncated || t.Mode != disc.Audio
 		s.warn("the last sector has %d of %d bytes and is left out: is the copy complete?", odd, r.stride)
 	}
-	n := s.size / r.stride
+	n := r.data.Size() / r.stride
 	if n > disc.MaxCDBlocks {
 		return nil, fmt.Errorf("%w: %d sectors, and a CD has at most %d", ErrDamaged, n, disc.MaxCDBlocks)
 	}
-	r.data, r.n = s.file, disc.LBA(n)
+	r.n = disc.LBA(n)
 	if r.stride == int64(forms[r.form].size) {
 		r.stride = 0
 	} else if r.stride == disc.SectorSize+disc.SubSize {

@@ -1,57 +1,6 @@
 package image
 
-import (
-	"os"
-	"path/filepath"
-	"runtime"
-	"testing"
-
-	"spindle/isostore/disc"
-)
-
-// fuzzAllocation bounds what opening and reading may allocate, in bytes.
-const fuzzAllocation = 64 << 20
-
-// fuzzOpen opens name beside files, and reads where tracks start and end. It
-// fails when that allocates more than it should or gives an impossible disc.
-func fuzzOpen(t *testing.T, dir, name string, files map[string][]byte) {
-	t.Helper()
-	for name, b := range files {
-		os.Remove(filepath.Join(dir, name)) // some file systems flush a file that is written anew
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	d, _, err := OpenFile(filepath.Join(dir, name), Options{})
-	if err == nil {
-		fuzzRead(t, d)
-		d.Close()
-	}
-	runtime.ReadMemStats(&after)
-	if n := after.TotalAlloc - before.TotalAlloc; n > fuzzAllocation {
-		t.Errorf("%d bytes were allocated", n)
-	}
-}
-
-func fuzzRead(t *testing.T, d disc.Disc) {
-	t.Helper()
-	l := d.Layout()
-	if l.Kind == disc.CD && l.LeadOut() > disc.MaxCDBlocks {
-		t.Errorf("lead-out at %d", l.LeadOut())
-	}
-	p := make([]byte, 3*disc.SectorSize)
-	for track := range l.Tracks() {
-		for _, lba := range []disc.LBA{track.Pregap, track.Start, l.End(track) - 2} {
-			d.ReadBlocks(p[:3*disc.BlockSize], lba)
-			if cd, ok := d.(*cd); ok {
-				cd.ReadSectors(p, lba)
-				cd.ReadSub(p[:3*disc.SubSize], lba)
-			}
-		}
-	}
-}
+import "testing"
 
 // fuzzFiller is what a fuzzed file is made longer with: what opens reads on.
 func fuzzFiller(b []byte, n uint16) []byte { return append(b, make([]byte, int(n))...) }

@@ -54,14 +54,6 @@ type tocBuilder struct {
 	at     disc.LBA
 }
 
-// A tocPiece is a part of a track with its file open.
-type tocPiece struct {
-	data data // nil for zeros
-	form form // of audio
-	off  int64
-	size int64 // in bytes
-}
-
 // track adds a track: its parts one behind the other, of which as many sectors
 // as START says are its pregap.
 func (b *tocBuilder) track(t *tocTrack, number byte) error {
@@ -69,7 +61,7 @@ func (b *tocBuilder) track(t *tocTrack, number byte) error {
 	if t.sub != "" {
 		stride += disc.SubSize
 	}
-	var pieces []tocPiece
+	var pieces []piece
 	var size, before int64
 	for i := range t.parts {
 		p, err := b.open(&t.parts[i], t, stride)
@@ -96,7 +88,7 @@ func (b *tocBuilder) track(t *tocTrack, number byte) error {
 	}
 	b.layout.Sessions[0].Tracks = append(b.layout.Sessions[0].Tracks, track)
 	if t.mode.mode == disc.Audio && (len(pieces) > 1 || size%stride != 0) {
-		pieces = []tocPiece{{data: joined(pieces, size, stride), size: size, form: audioForm}}
+		pieces = []piece{{data: joined(pieces, size, stride), size: size, form: audioForm}}
 	}
 	for _, p := range pieces {
 		b.place(p, t, stride)
@@ -108,7 +100,7 @@ func (b *tocBuilder) track(t *tocTrack, number byte) error {
 }
 
 // place adds a run of a piece. Zeros need none: they are made.
-func (b *tocBuilder) place(p tocPiece, t *tocTrack, stride int64) {
+func (b *tocBuilder) place(p piece, t *tocTrack, stride int64) {
 	n := disc.LBA((p.size + stride - 1) / stride)
 	r := run{start: b.at, n: n, form: t.mode.form, data: p.data, off: p.off, stride: stride}
 	if b.at += n; p.data == nil || n == 0 {
@@ -130,15 +122,15 @@ func (b *tocBuilder) place(p tocPiece, t *tocTrack, stride int64) {
 
 // open finds the bytes of a part of track t, whose files have stride bytes a
 // sector.
-func (b *tocBuilder) open(part *tocPart, t *tocTrack, stride int64) (tocPiece, error) {
+func (b *tocBuilder) open(part *tocPart, t *tocTrack, stride int64) (piece, error) {
 	if part.name == "" {
-		return tocPiece{size: part.length.bytes(t, stride)}, nil
+		return piece{size: part.length.bytes(t, stride)}, nil
 	}
 	f, err := b.companion(part.name)
 	if err != nil {
-		return tocPiece{}, err
+		return piece{}, err
 	}
-	p := tocPiece{data: f, form: audioBEForm}
+	p := piece{data: f, form: audioBEForm}
 	if slices.Contains(soundExts, strings.ToLower(path.Ext(f.path))) {
 		if t.mode.mode != disc.Audio || t.sub != "" || part.offset != 0 {
 			return p, fmt.Errorf("%w: %q is of audio, and not all of a data track, of sub-channels or at a byte offset", ErrDamaged, part.name)

@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"syscall"
+
+	"spindle/isostore/sector"
 )
 
 // A flight is an image that is being unpacked.
@@ -259,11 +262,8 @@ func knownImage(b []byte) error {
 		return nil
 	}
 	_, err := readVolume(bytes.NewReader(b), 0, int64(len(b)))
-	if errors.Is(err, ErrFormat) && !bytes.HasPrefix(b, []byte(rawSync)) {
+	if errors.Is(err, ErrFormat) && !sector.IsRaw(b) && !slices.ContainsFunc(otherVolumes, func(v otherVolume) bool { return v.has(bytes.NewReader(b)) }) {
 		return fmt.Errorf("what is packed in it is no disc image: %w", err)
 	}
 	return nil
 }
-
-// rawSync is how a raw sector begins.
-const rawSync = "\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00"
