@@ -51,12 +51,24 @@ type Entry struct {
 // named as images, but for those that another one refers to. A file or
 // directory that cannot be read is listed with its error, and hidden ones are
 // not listed. The caller must not change what its entries point to.
+//
+// Just after Run began it waits for the first look at the directories, but
+// not for storage that hangs.
 func (l *Library) List() []Entry {
 	l.mu.Lock()
-	running := l.keepers != nil
+	keepers := l.keepers
 	l.mu.Unlock()
-	if !running {
+	if keepers == nil {
 		return l.lookOnce()
+	}
+	limit := time.NewTimer(firstLook)
+	defer limit.Stop()
+	for _, k := range keepers {
+		select {
+		case <-k.first:
+		case <-limit.C:
+			limit.Reset(0)
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -69,13 +81,34 @@ func (l *Library) Entry(name string) (Entry, bool) {
 	if err != nil {
 		return Entry{}, false
 	}
-	list := l.List()
+	return search(l.List(), name)
+}
+
+// Peek is Entry for those who must not wait for storage: it says what is in
+// memory, which is nothing while Run does not run.
+func (l *Library) Peek(name string) (Entry, bool) {
+	name, err := l.relative(name)
+	if err != nil {
+		return Entry{}, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keepers == nil {
+		return Entry{}, false
+	}
+	return search(l.listing(), name)
+}
+
+func search(list []Entry, name string) (Entry, bool) {
 	i, ok := slices.BinarySearchFunc(list, name, func(e Entry, name string) int { return strings.Compare(e.Name, name) })
 	if !ok {
 		return Entry{}, false
 	}
 	return list[i], true
 }
+
+// firstLook is how long List waits for it.
+const firstLook = 2 * time.Second
 
 // listing is List from memory. The lock is held.
 func (l *Library) listing() []Entry {

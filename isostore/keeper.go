@@ -30,7 +30,8 @@ type keeper struct {
 	index int
 	dir   string
 
-	scanned bool // the first time; the library's lock is for it
+	scanned bool          // the first time; the library's lock is for it
+	first   chan struct{} // closed when it is
 
 	// Of the keeper's goroutine alone.
 	n        notifier
@@ -56,7 +57,7 @@ type keeper struct {
 type dirID struct{ device, inode uint64 }
 
 func (l *Library) newKeeper(index int) *keeper {
-	k := &keeper{l: l, index: index, dir: l.dirs[index], wake: make(chan struct{}, 1)}
+	k := &keeper{l: l, index: index, dir: l.dirs[index], wake: make(chan struct{}, 1), first: make(chan struct{})}
 	k.dirty, k.links, k.settling = map[string]bool{}, map[string]bool{}, map[string]bool{}
 	return k
 }
@@ -83,6 +84,7 @@ func (k *keeper) run(ctx context.Context) {
 	}
 	defer k.unwatch()
 	k.scan()
+	close(k.first)
 	for {
 		var events <-chan fsnotify.Event
 		var errs <-chan error

@@ -281,3 +281,20 @@ func TestInotify(t *testing.T) {
 	cancel()
 	running.Wait()
 }
+
+// A list that is asked for before the first look has ended has what is there.
+func TestListAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir+"/a/x.iso", tinyISO("X"))
+	for range 50 {
+		l := mustOpen(t, dir)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { l.Run(ctx) })
+		if list := l.List(); len(list) != 1 || list[0].Name != "a/x.iso" {
+			t.Errorf("List = %+v", list)
+		}
+		cancel()
+		running.Wait()
+	}
+}

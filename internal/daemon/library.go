@@ -85,13 +85,13 @@ func (d *Daemon) followLibrary() {
 		d.clearAlarm("index") // all is found out again
 	}
 	for _, dr := range d.drives {
-		if dr.failed && dr.state.Disc != "" && came(lib, dr.state.Disc, &dr.tried) {
+		if dr.failed && dr.state.Disc != "" && d.came(lib, dr.state.Disc, &dr.tried) {
 			d.retry(dr)
 		}
 		d.tryPending(dr)
 	}
 	for name, said := range d.libs.waits {
-		if came(lib, name, &said) {
+		if d.came(lib, name, &said) {
 			d.Reload()
 		}
 		d.libs.waits[name] = said
@@ -114,8 +114,8 @@ func (d *Daemon) checkLibrary(lib *isostore.Library) {
 
 // came reports whether an image is good to insert that was not when *said was
 // what the library said of it. One that must be verified first is.
-func came(lib *isostore.Library, name string, said *string) bool {
-	e, ok := lib.Entry(name)
+func (d *Daemon) came(lib *isostore.Library, name string, said *string) bool {
+	e, ok := lib.Peek(name)
 	now := fmt.Sprint(e.State, e.Checks.State, e.Size, e.Modified.UnixNano())
 	if !ok || now == *said {
 		return false
@@ -125,7 +125,7 @@ func came(lib *isostore.Library, name string, said *string) bool {
 		return false
 	}
 	if lib.Verified() && e.Checks.State == isostore.Unchecked {
-		lib.VerifyLater(name)
+		d.work(func() { lib.VerifyLater(name) })
 		return false
 	}
 	return e.Checks.State != isostore.Checking
