@@ -102,6 +102,7 @@ func Convert(ctx context.Context, d disc.Disc, dst string, o Options) (r Result,
 	if err != nil {
 		return r, err
 	}
+	j.progress(int(j.total)) // gaps between sessions count, and are not there
 	r.Format, r.Lost = f.name, append(r.Lost, j.lost...)
 	r.Files, r.Size, err = install(dir, filepath.Dir(dst), names, filepath.Base(dst), o.Force)
 	return r, err
