@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"spindle/isostore/disc"
 	"spindle/isostore/sector"
@@ -45,10 +46,8 @@ func (j *job) lose(lba disc.LBA, what string) error {
 	if !j.o.Lossy {
 		return fmt.Errorf("%w: sector %d: %s (hint: a .cue or .chd holds it; --lossy leaves it out)", ErrLossy, lba, what)
 	}
-	for _, l := range j.lost {
-		if l == what {
-			return nil
-		}
+	if slices.Contains(j.lost, what) {
+		return nil
 	}
 	j.lost = append(j.lost, what)
 	return nil

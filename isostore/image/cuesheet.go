@@ -123,7 +123,7 @@ func parseCUE(text string) (*cueSheet, error) {
 			continue
 		}
 		_, rest, _ := strings.Cut(line, words[0])
-		l := &cueLine{sheet, i + 1, words[1:], strings.TrimSpace(rest)}
+		l := &cueLine{sheet, i + 1, words[1:], strings.Trim(rest, blanks)}
 		if err := l.parse(strings.ToUpper(words[0])); err != nil {
 			return nil, fmt.Errorf("%w: line %d: %w", ErrDamaged, i+1, err)
 		}
@@ -163,14 +163,17 @@ func (l *cueLine) warn(format string, args ...any) {
 	}
 }
 
+// blanks part words.
+const blanks = " \t\f"
+
 // splitWords splits a line at blanks that stand outside double quotes. A quote
 // that nobody closes reaches to the line's end.
 func splitWords(line string) (words []string) {
-	for line = strings.TrimLeft(line, " \t\f"); line != ""; line = strings.TrimLeft(line, " \t\f") {
+	for line = strings.TrimLeft(line, blanks); line != ""; line = strings.TrimLeft(line, blanks) {
 		word := ""
 		if line[0] == '"' {
 			word, line, _ = strings.Cut(line[1:], `"`)
-		} else if i := strings.IndexAny(line, " \t\f"); i >= 0 {
+		} else if i := strings.IndexAny(line, blanks); i >= 0 {
 			word, line = line[:i], line[i:]
 		} else {
 			word, line = line, ""
@@ -190,7 +193,7 @@ func (l *cueLine) file() error {
 	if n := len(l.words); n > 1 {
 		f.kind = strings.ToUpper(l.words[n-1])
 		if !strings.HasPrefix(l.rest, `"`) {
-			f.name = strings.TrimSpace(l.rest[:len(l.rest)-len(l.words[n-1])])
+			f.name = strings.TrimSpace(strings.TrimSuffix(l.rest, l.words[n-1]))
 		}
 	}
 	if f.name == "" {
