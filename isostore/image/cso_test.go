@@ -18,15 +18,15 @@ func TestCSO(t *testing.T) {
 		name   string
 		o      fixture.CSOOptions
 	}{
-		{300, "a.cso", fixture.CSOOptions{}},
-		{301, "a.cso", fixture.CSOOptions{Size0: true, Shift: 2}},
-		{303, "a.cso", fixture.CSOOptions{BlockSize: 16384, Shift: 3}},
-		{303, "a.cso", fixture.CSOOptions{BlockSize: 1 << 20}},
-		{300, "a.cso", fixture.CSOOptions{BlockSize: 512}},
-		{300, "a.cso", fixture.CSOOptions{Version: 2}},
-		{300, "a.cso", fixture.CSOOptions{Version: 2, Shift: 4, BlockSize: 8192}},
-		{300, "a.zso", fixture.CSOOptions{ZSO: true}},
-		{300, "a.zso", fixture.CSOOptions{ZSO: true, Shift: 6}},
+		{130, "a.cso", fixture.CSOOptions{}},
+		{131, "a.cso", fixture.CSOOptions{Size0: true, Shift: 2}},
+		{133, "a.cso", fixture.CSOOptions{BlockSize: 16384, Shift: 3}},
+		{133, "a.cso", fixture.CSOOptions{BlockSize: 1 << 20}},
+		{60, "a.cso", fixture.CSOOptions{BlockSize: 512}},
+		{130, "a.cso", fixture.CSOOptions{Version: 2}},
+		{130, "a.cso", fixture.CSOOptions{Version: 2, Shift: 4, BlockSize: 8192}},
+		{130, "a.zso", fixture.CSOOptions{ZSO: true}},
+		{130, "a.zso", fixture.CSOOptions{ZSO: true, Shift: 6}},
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%+v", tt.o), func(t *testing.T) {
@@ -76,8 +76,8 @@ func TestCSODamaged(t *testing.T) {
 		{"huge block size", le32(16, 1<<31), ErrDamaged, nil, "byte 16"},
 		{"no data", le32(8, 0), ErrDamaged, nil, "byte 8"},
 		{"more data than a disc", le32(12, 1<<31), ErrDamaged, nil, "byte 8"},
-		{"more data than the index", le32(8, 1<<31), ErrDamaged, nil, "before byte"},
-		{"more data than an index of the file's size", le32(12, 1<<8), ErrDamaged, nil, "before byte"},
+		{"more data than the index", le32(8, 1<<31), ErrDamaged, nil, "index"},
+		{"more data than an index of the file's size", le32(12, 1<<8), ErrDamaged, nil, "index"},
 		{"version 3", func(b []byte) []byte { b[20] = 3; return b }, errAny, nil, "not supported"},
 		{"shift of 40", func(b []byte) []byte { b[21] = 40; return b }, ErrDamaged, nil, "byte 21"},
 		{"entry before the last", entry(50, func(uint32) uint32 { return 1000 }), ErrDamaged, nil, "block 50"},
@@ -110,11 +110,11 @@ func TestCSOXbox(t *testing.T) {
 // TestCSOInner opens images that hold something else than an ISO image.
 func TestCSOInner(t *testing.T) {
 	dir := t.TempDir()
-	if err := fixture.WriteCSO(dir, "a", fixture.DVD(300, make([]byte, 300*disc.BlockSize)), fixture.CSOOptions{}); err != nil {
+	if err := fixture.WriteCSO(dir, "a", fixture.DVD(60, make([]byte, 60*disc.BlockSize)), fixture.CSOOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	d, info, err := OpenFile(filepath.Join(dir, "a.cso"), Options{})
-	if err != nil || len(info.Warnings) != 1 || info.Blocks != 300 {
+	if err != nil || len(info.Warnings) != 1 || info.Blocks != 60 {
 		t.Fatalf("OpenFile = %+v, %v; want a warning", info, err)
 	}
 	d.Close()

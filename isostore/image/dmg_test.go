@@ -20,12 +20,12 @@ func TestDMG(t *testing.T) {
 		blocks int
 		o      fixture.DMGOptions
 	}{
-		{300, fixture.DMGOptions{}},
-		{301, fixture.DMGOptions{Codecs: []string{"zlib", "bzip2", "xz", "adc", "raw"}, Tables: 3, RunSectors: 61, Comments: true}},
-		{300, fixture.DMGOptions{Codecs: []string{"adc"}, RunSectors: 1024, ForkOffset: 100}},
-		{300, fixture.DMGOptions{Codecs: []string{"xz"}, MishOffset: 4096, Tables: 2}},
-		{300, fixture.DMGOptions{Codecs: []string{"raw"}}},
-		{300, fixture.DMGOptions{Codecs: []string{"bzip2"}, RunSectors: 3}},
+		{150, fixture.DMGOptions{}},
+		{151, fixture.DMGOptions{Codecs: []string{"zlib", "bzip2", "xz", "adc", "raw"}, Tables: 3, RunSectors: 61, Comments: true}},
+		{150, fixture.DMGOptions{Codecs: []string{"adc"}, RunSectors: 1024, ForkOffset: 100}},
+		{150, fixture.DMGOptions{Codecs: []string{"xz"}, MishOffset: 4096, Tables: 2}},
+		{150, fixture.DMGOptions{Codecs: []string{"raw"}}},
+		{150, fixture.DMGOptions{Codecs: []string{"bzip2"}, RunSectors: 3}},
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%+v", tt.o), func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestDMG(t *testing.T) {
 func TestDMGByDmg2img(t *testing.T) {
 	lab.Need(t, "dmg2img")
 	dir := t.TempDir()
-	if err := fixture.WriteDMG(dir, "a", packedSource(300), fixture.DMGOptions{Codecs: []string{"zlib", "bzip2", "adc", "raw"}, Tables: 2}); err != nil {
+	if err := fixture.WriteDMG(dir, "a", packedSource(150), fixture.DMGOptions{Codecs: []string{"zlib", "bzip2", "adc", "raw"}, Tables: 2}); err != nil {
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "a.img")
@@ -124,7 +124,7 @@ func TestDMGDamaged(t *testing.T) {
 			return koly(224, binary.BigEndian.Uint64(b[len(b)-512+224:])/2)(b)
 		}, ErrDamaged, nil, "byte "},
 		{"fork beyond the end", koly(24, 1<<63), ErrDamaged, nil, "data fork"},
-		{"fork a bit late", koly(24, 1<<16), ErrDamaged, nil, "the data ends"},
+		{"fork a bit late", koly(24, 1<<15), ErrDamaged, nil, "the data ends"},
 		{"more sectors than a disc", koly(492, 1<<60), ErrDamaged, nil, "sectors"},
 		{"no table", list(func(string) string { return "<plist><dict></dict></plist>" }), ErrDamaged, nil, "no resource-fork"},
 		{"nested without end", list(func(string) string { return "<plist>" + strings.Repeat("<array>", 1<<20) }), ErrDamaged, nil, "deeper"},

@@ -19,14 +19,14 @@ func TestISZ(t *testing.T) {
 		blocks int
 		o      fixture.ISZOptions
 	}{
-		{301, fixture.ISZOptions{}},
-		{301, fixture.ISZOptions{ChunkSize: 10000, Long: true}},
-		{301, fixture.ISZOptions{Plain: true}},
-		{301, fixture.ISZOptions{Stored: true}},
-		{301, fixture.ISZOptions{PartSize: 70000}},
-		{301, fixture.ISZOptions{PartSize: 5000, Plain: true}}, // chunks go through several parts
-		{301, fixture.ISZOptions{PartSize: 100000, ChunkSize: 2048}},
-		{301, fixture.ISZOptions{PartSize: 100000, Stored: true}},
+		{131, fixture.ISZOptions{}},
+		{131, fixture.ISZOptions{ChunkSize: 10000, Long: true}},
+		{131, fixture.ISZOptions{Plain: true}},
+		{131, fixture.ISZOptions{Stored: true}},
+		{131, fixture.ISZOptions{PartSize: 70000}},
+		{131, fixture.ISZOptions{PartSize: 5000, Plain: true}}, // chunks go through several parts
+		{131, fixture.ISZOptions{PartSize: 100000, ChunkSize: 2048}},
+		{131, fixture.ISZOptions{PartSize: 100000, Stored: true}},
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%+v", tt.o), func(t *testing.T) {

@@ -2,6 +2,7 @@ package image
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"spindle/isostore/disc"
@@ -16,26 +18,33 @@ import (
 	"spindle/testdata/fixture"
 )
 
+// packedImages are those made already, by size.
+var packedImages sync.Map
+
 // packedImage returns an ISO image of n blocks that compresses as images do:
-// text, zeros and noise in turns of eight blocks.
+// text, noise and zeros in turns of eight blocks.
 func packedImage(n int) []byte {
+	if b, ok := packedImages.Load(n); ok {
+		return slices.Clone(b.([]byte))
+	}
 	b := isoImage(n, n)
 	r := rand.New(rand.NewPCG(1, 2))
 	for k := 18; k < n; k++ {
 		p := b[k*disc.BlockSize+4 : (k+1)*disc.BlockSize]
 		switch k / 8 % 3 {
 		case 0:
-			for i := range p {
-				p[i] = "the quick brown fox jumps over the lazy dog"[(i+k+r.IntN(2))%43]
+			for i := 0; i < len(p); {
+				i += copy(p[i:], "the quick brown fox jumps over the lazy dog "[r.IntN(40):])
 			}
 		case 1:
-			for i := range p {
-				p[i] = byte(r.Uint32())
+			for ; len(p) >= 8; p = p[8:] {
+				binary.LittleEndian.PutUint64(p, r.Uint64())
 			}
 		case 2:
 			clear(b[k*disc.BlockSize : (k+1)*disc.BlockSize])
 		}
 	}
+	packedImages.Store(n, slices.Clone(b))
 	return b
 }
 
