@@ -28,10 +28,6 @@ var packedFormat = format{
 	open: openPacked,
 }
 
-// flatFormats are the formats that packed images may be of, by what they hold:
-// those that are one file without a magic number.
-var flatFormats = []format{isoFormat, rawFormat}
-
 // flatExts are the names of such images. Sheets and their files belong together
 // and must be unpacked.
 var flatExts = []string{".iso", ".img", ".bin", ".cdr", ".toast", ".raw", ".udf"}
@@ -123,26 +119,17 @@ func openPacked(s *source) (disc.Disc, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := openFlat(&source{
-		file: f, path: s.path, root: s.root, name: s.name, options: s.options, info: s.info,
+	flat := &source{
+		file: f, path: s.path, root: s.root, name: strings.TrimSuffix(s.name, path.Ext(s.name)), options: s.options, info: s.info,
 		others: []*file{s.file}, closers: []func(){release},
-	})
+	}
+	d, err := openISO(flat)
+	if errors.Is(err, ErrFormat) {
+		d, err = openRaw(flat)
+	}
 	if err != nil {
 		f.Close()
 		release()
 	}
 	return d, err
-}
-
-// openFlat opens a flat image by what it holds.
-func openFlat(s *source) (disc.Disc, error) {
-	var reason error
-	for _, f := range flatFormats {
-		d, err := f.open(s)
-		if !errors.Is(err, ErrFormat) {
-			return d, err
-		}
-		reason = errors.Join(reason, err)
-	}
-	return nil, reason
 }

@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"syscall"
-
-	"spindle/isostore/sector"
 )
 
 // A flight is an image that is being unpacked.
@@ -36,7 +33,8 @@ func (c *Cache) Unpack(ctx context.Context, root *os.Root, name string, progress
 	if p == nil {
 		return fmt.Errorf("%s: %w: byte 0: not packed", f.path, ErrFormat)
 	}
-	if _, err := innerExt(name); err != nil {
+	inner, err := innerExt(name)
+	if err != nil {
 		return fmt.Errorf("%s: %w", f.path, err)
 	}
 	key, err := cacheKey(f)
@@ -49,7 +47,7 @@ func (c *Cache) Unpack(ctx context.Context, root *os.Root, name string, progress
 			return nil
 		}
 		if own != nil {
-			own.err = c.unpack(ctx, f, p, key, progress)
+			own.err = c.unpack(ctx, f, p, inner, key, progress)
 			c.leave(key, own)
 			if own.err != nil {
 				return fmt.Errorf("%s: %w", f.path, own.err)
@@ -99,12 +97,12 @@ func (c *Cache) leave(key string, f *flight) {
 }
 
 // unpack unpacks f to the image of that key.
-func (c *Cache) unpack(ctx context.Context, f *file, p *packing, key string, progress func(done, total int64)) (err error) {
+func (c *Cache) unpack(ctx context.Context, f *file, p *packing, inner, key string, progress func(done, total int64)) (err error) {
 	out, err := c.create(key + cacheTemp)
 	if err != nil {
 		return c.storageError(err)
 	}
-	w := &unpacker{cache: c, out: out, in: packedReader{ctx: ctx, f: f}, progress: progress}
+	w := &unpacker{cache: c, out: out, in: packedReader{ctx: ctx, f: f}, inner: inner, progress: progress}
 	err = w.safely(p)
 	if err == nil {
 		err = c.storageError(out.Sync())
@@ -164,7 +162,8 @@ type unpacker struct {
 	cache    *Cache
 	in       packedReader
 	out      io.Writer
-	size     int64 // written, or about to be
+	inner    string // what it is, as its name says
+	size     int64  // written, or about to be
 	progress func(done, total int64)
 }
 
@@ -202,7 +201,7 @@ func (u *unpacker) copy(p *packing, r io.Reader) error {
 			return u.damaged(p, err)
 		}
 		if u.size == 0 {
-			if err := knownImage(b[:n]); err != nil {
+			if err := knownImage(b[:n], u.inner); err != nil {
 				return err
 			}
 		}
@@ -256,13 +255,18 @@ func (c *Cache) makeRoom() bool {
 }
 
 // knownImage fails with ErrFormat when what an image begins with is none of a
-// disc: it is not worth unpacking.
-func knownImage(b []byte) error {
-	if len(b) < unpackChunk { // that is all of it
+// disc: it is not worth unpacking. What is called as sectors are may be audio,
+// which has no beginning of its own.
+func knownImage(b []byte, inner string) error {
+	if len(b) < unpackChunk || inner == "bin" || inner == "raw" {
 		return nil
 	}
-	_, err := readVolume(bytes.NewReader(b), 0, int64(len(b)))
-	if errors.Is(err, ErrFormat) && !sector.IsRaw(b) && !slices.ContainsFunc(otherVolumes, func(v otherVolume) bool { return v.has(bytes.NewReader(b)) }) {
+	s := &source{file: &file{size: int64(len(b))}, info: new(Info)}
+	_, err := openBlocks(s, bytes.NewReader(b))
+	if errors.Is(err, ErrFormat) {
+		_, err = openSectors(s, bytes.NewReader(b))
+	}
+	if errors.Is(err, ErrFormat) {
 		return fmt.Errorf("what is packed in it is no disc image: %w", err)
 	}
 	return nil

@@ -15,6 +15,8 @@ import (
 
 	"spindle/internal/lab"
 	"spindle/isostore/disc"
+	"spindle/isostore/disc/disctest"
+	"spindle/testdata/fixture"
 )
 
 // unpackTools are the programs that pack, by the name that they give.
@@ -230,4 +232,37 @@ func FuzzUnpack(f *testing.F) {
 		}
 		os.Remove(filepath.Join(dir, "x.iso.gz"))
 	})
+}
+
+// TestPackedSectors opens packed images of raw sectors, with a file system or
+// audio in them.
+func TestPackedSectors(t *testing.T) {
+	src := fixture.DataDisc(fixture.Mode1, packedImage(60))
+	var raw []byte
+	for lba := range 60 {
+		raw = append(raw, src.Raw(lba)...)
+	}
+	dir := t.TempDir()
+	root := write(t, dir, "a.bin.gz", unpackBytes(t, ".gz", raw))
+	write(t, dir, "b.bin.zst", zstdBytes(t, raw, 50000))
+	c := unpackCache(t, 10<<20)
+	if err := c.Unpack(t.Context(), root, "a.bin.gz", nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a.bin.gz", "b.bin.zst"} {
+		d, info, err := Open(root, name, Options{Cache: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		if info.Format != "bin"+filepath.Ext(name) || len(info.Warnings) != 0 {
+			t.Errorf("%s: info = %+v", name, info)
+		}
+		got := make([]byte, len(raw))
+		if n, err := d.(disc.RawReader).ReadSectors(got, 0); n != 60 || err != nil || !bytes.Equal(got, raw) {
+			t.Errorf("%s: ReadSectors = %d, %v, or other data", name, n, err)
+		}
+		packedRead(t, d, packedImage(60))
+		disctest.TestDisc(t, d)
+	}
 }
