@@ -2,7 +2,6 @@ package image
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -190,36 +189,11 @@ func TestCUEChdman(t *testing.T) {
 	}
 }
 
-// sheetFilm is an MPEG-1 system stream of n packs of 2324 bytes.
-func sheetFilm(n int) (b []byte) {
-	r := rand.New(rand.NewPCG(5, 6))
-	stamp := func(p []byte, kind byte, v int) []byte { // 33 bits with markers
-		return append(p, kind<<4|byte(v>>29)&0xE|1, byte(v>>22), byte(v>>14)|1, byte(v>>7), byte(v<<1)|1)
-	}
-	for i := range n {
-		p := append(stamp([]byte("\x00\x00\x01\xBA"), 2, 1200*i), "\x80\x1B\x91"...)
-		if i == 0 {
-			p = append(p, "\x00\x00\x01\xBB\x00\x09\x80\x1B\x91\x04\x21\xFF\xE0\xE0\x2E"...)
-		}
-		p = binary.BigEndian.AppendUint16(append(p, "\x00\x00\x01\xE0"...), uint16(2324-len(p)-6))
-		p = stamp(append(p, 0x60, 0x2E), 2, 3600*i+9000)
-		if i%4 == 0 { // sequence of 352x288 at 25 Hz, group of pictures
-			p = append(p, "\x00\x00\x01\xB3\x16\x01\x20\x83\x02\xCE\xE1\x70\x00\x00\x01\xB8\x80\x08\x00\x40"...)
-		}
-		p = append(p, "\x00\x00\x01\x00\x00\x0F\xFF\xF8\x00\x00\x01\x01"...) // picture, slice
-		for len(p) < 2324 {
-			p = append(p, byte(2+r.IntN(254)))
-		}
-		b = append(b, p...)
-	}
-	return b
-}
-
 // TestCUEVideoCD opens what vcdimager makes: Mode 2 sectors of both forms in two
 // tracks. Each raw sector is the file's, and bchunk takes the same blocks out.
 func TestCUEVideoCD(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "film.mpg", sheetFilm(60))
+	write(t, dir, "film.mpg", fixture.Film(60))
 	sheetTool(t, dir, "vcdimager", "-c", "film.cue", "-b", "film.bin", "film.mpg")
 	d, _, err := OpenFile(filepath.Join(dir, "film.cue"), Options{})
 	if err != nil {

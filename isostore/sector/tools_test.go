@@ -11,6 +11,7 @@ import (
 	"spindle/internal/lab"
 	"spindle/isostore/disc"
 	"spindle/isostore/sector"
+	"spindle/testdata/fixture"
 )
 
 // run runs a tool in dir.
@@ -44,7 +45,7 @@ func read(t *testing.T, name string) []byte {
 func TestVCDImager(t *testing.T) {
 	lab.Need(t, "vcdimager")
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "film.mpg"), film(60))
+	write(t, filepath.Join(dir, "film.mpg"), fixture.Film(60))
 	run(t, dir, "vcdimager", "-c", "film.cue", "-b", "film.bin", "film.mpg")
 	image := read(t, filepath.Join(dir, "film.bin"))
 	if len(image)%disc.SectorSize != 0 {
@@ -73,39 +74,6 @@ func TestVCDImager(t *testing.T) {
 	if forms[0] < 100 || forms[1] < 60 {
 		t.Errorf("%d sectors of Form 1, %d of Form 2: too few to tell", forms[0], forms[1])
 	}
-}
-
-// film is just enough of an MPEG-1 system stream, in packs of 2324 bytes, to pass for
-// one: pack headers, and video whose pictures are noise.
-func film(packs int) (b []byte) {
-	rnd := rand.New(rand.NewPCG(1, 2))
-	sequence := []byte{0, 0, 1, 0xB3, 0x16, 0x01, 0x20, 0x83, 0x02, 0xCE, 0xE1, 0x70} // 352x288, 25 Hz
-	group := []byte{0, 0, 1, 0xB8, 0x80, 0x08, 0x00, 0x40}
-	picture := []byte{0, 0, 1, 0, 0x00, 0x0F, 0xFF, 0xF8}
-	slice := []byte{0, 0, 1, 1}
-	for i := range packs {
-		p := append(stamp([]byte{0, 0, 1, 0xBA}, 2, 1200*i), 0x80, 0x1B, 0x91) // rate 3528
-		if i == 0 {
-			p = append(p, 0, 0, 1, 0xBB, 0, 9, 0x80, 0x1B, 0x91, 0x04, 0x21, 0xFF, 0xE0, 0xE0, 0x2E)
-		}
-		p = append(p, 0, 0, 1, 0xE0)
-		p = binary.BigEndian.AppendUint16(p, uint16(2324-len(p)-2))
-		p = stamp(append(p, 0x60, 0x2E), 2, 3600*i+9000)
-		if i%4 == 0 {
-			p = append(append(p, sequence...), group...)
-		}
-		p = append(append(p, picture...), slice...)
-		for len(p) < 2324 {
-			p = append(p, byte(2+rnd.IntN(254))) // no start code by chance
-		}
-		b = append(b, p...)
-	}
-	return b
-}
-
-// stamp appends a time stamp of 33 bits below kind.
-func stamp(b []byte, kind byte, v int) []byte {
-	return append(b, kind<<4|byte(v>>29)&0xE|1, byte(v>>22), byte(v>>14)|1, byte(v>>7), byte(v<<1)|1)
 }
 
 // TestCHDMan gives chdman raw Mode 1 sectors. Its codecs for CDs compute P and Q anew,
