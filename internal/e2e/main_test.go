@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 // workDir holds the binary under test.
 var workDir string
 
-// binary builds spindle once for all tests and returns its path.
-var binary = sync.OnceValues(func() (string, error) {
+// built builds spindle once for all tests and returns its path.
+var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "spindle-e2e")
 	if err != nil {
 		return "", err
@@ -47,7 +47,7 @@ var binary = sync.OnceValues(func() (string, error) {
 // program returns the path of the binary under test.
 func program(t testing.TB) string {
 	t.Helper()
-	path, err := binary()
+	path, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
