@@ -24,8 +24,9 @@ const guestName = "iqn.2026-11.lab:guest"
 // that logs in to it needs.
 type rig struct {
 	*daemon
-	dir    string // of the library
-	config string // file
+	dir    string   // of the library
+	config string   // file
+	tools  []string // more for the guest
 }
 
 // newRig starts a daemon with a.iso of the images in the drive.
@@ -99,7 +100,7 @@ func (r *rig) guest(t *testing.T, script string, hooks map[string]lab.Hook) *lab
 	maps.Copy(all, hooks)
 	g := &lab.Guest{
 		Modules:  lab.InitiatorModules,
-		Binaries: []string{"iscsistart", "guesttool"},
+		Binaries: append([]string{"iscsistart", "guesttool"}, r.tools...),
 		Net:      true,
 		Script:   prelude + script,
 		Hooks:    all,

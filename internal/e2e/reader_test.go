@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"testing"
 
 	"spindle/internal/initiator"
@@ -221,22 +220,28 @@ func (r *reader) tables(c *content) {
 	}
 	first, end := byte(tracks[0].Number), tracks[len(tracks)-1]
 	for _, inMSF := range []bool{false, true} {
-		toc := []byte{first, byte(end.Number)}
+		toc := []byte{0, 0, first, byte(end.Number)}
 		for _, t := range tracks {
 			toc = append(toc, tocTrack(t.Control, t.Number, t.Start, inMSF)...)
 		}
 		toc = append(toc, tocTrack(end.Control, 0xAA, c.LeadOut(), inMSF)...)
 		r.table(0, inMSF, toc)
-		r.table(1, inMSF, append([]byte{1, byte(sessions)}, tocTrack(last.Control, last.Number, last.Start, inMSF)...))
+		r.table(1, inMSF, append([]byte{0, 0, 1, byte(sessions)}, tocTrack(last.Control, last.Number, last.Start, inMSF)...))
 	}
 	if c.Blocks > 0 {
 		return
 	}
-	full := []byte{1, byte(sessions)}
+	r.table(2, true, c.fullTOC())
+}
+
+// fullTOC is the answer of READ TOC format 2.
+func (c *content) fullTOC() []byte {
+	b := []byte{0, 0, 1, byte(len(c.Sessions))}
 	for _, e := range c.TOC() {
-		full = append(full, e.Session, e.ADR<<4|e.Control, 0, e.Point, e.Min, e.Sec, e.Frame, e.Zero, e.PMin, e.PSec, e.PFrame)
+		b = append(b, e.Session, e.ADR<<4|e.Control, 0, e.Point, e.Min, e.Sec, e.Frame, e.Zero, e.PMin, e.PSec, e.PFrame)
 	}
-	r.table(2, true, full)
+	binary.BigEndian.PutUint16(b, uint16(len(b)-2))
+	return b
 }
 
 // tocTrack is a descriptor of READ TOC formats 0 and 1.
@@ -249,10 +254,10 @@ func tocTrack(control byte, number, lba int, inMSF bool) []byte {
 	return append(b, 0, byte(f/75/60), byte(f/75%60), byte(f%75))
 }
 
-// table reads one format and compares it, length included.
+// table reads one format and compares it. The length in front is checked too.
 func (r *reader) table(format byte, inMSF bool, want []byte) {
 	r.t.Helper()
-	want = slices.Concat(binary.BigEndian.AppendUint16(nil, uint16(len(want))), want)
+	binary.BigEndian.PutUint16(want, uint16(len(want)-2))
 	var flag byte
 	if inMSF {
 		flag = 2
