@@ -6,65 +6,19 @@ import (
 	"path/filepath"
 	"testing"
 
-	"spindle/isostore/disc"
 	"spindle/testdata/fixture"
 )
 
-// c2dFile writes a source as an image of WinOnCD: sectors with sub-channel, a
-// header, CD-TEXT, and a block an index.
-func c2dFile(src *fixture.Source) []byte {
-	text := src.CDText()
-	h := make([]byte, 196)
-	copy(h, c2dMagics[1])
-	binary.LittleEndian.PutUint16(h[32:], uint16(len(h)))
-	h[34] = 1
-	copy(h[36:], src.MCN)
-	binary.LittleEndian.PutUint32(h[52:], uint32(len(text)))
-	var blocks, sectors []byte
-	const sectorSize = disc.SectorSize + disc.SubSize
-	for i := range src.Sessions {
-		s := &src.Sessions[i]
-		for j := range s.Tracks {
-			t := &s.Tracks[j]
-			starts := append([]int{max(s.First(), t.Pregap), t.Start}, t.Indexes...)
-			starts = append(starts, t.End)
-			for k := range len(starts) - 1 {
-				first, end := starts[k], starts[k+1]
-				if first == end {
-					continue
-				}
-				b := make([]byte, c2dBlockSize)
-				binary.LittleEndian.PutUint32(b, c2dBlockSize)
-				binary.LittleEndian.PutUint32(b[4:], uint32(first))
-				binary.LittleEndian.PutUint32(b[8:], uint32(end-1))
-				binary.LittleEndian.PutUint64(b[12:], uint64(len(sectors))+1<<16)
-				binary.LittleEndian.PutUint32(b[20:], sectorSize)
-				copy(b[24:], t.ISRC)
-				b[36], b[37], b[38], b[39] = t.Control, byte(i+1), byte(t.Number), byte(k)
-				b[40] = map[bool]byte{true: 2, false: 0xFF}[t.Data()]
-				blocks = append(blocks, b...)
-				for lba := first; lba < end; lba++ {
-					sectors = append(append(sectors, src.Raw(lba)...), src.Sub(lba)...)
-				}
-			}
-		}
-	}
-	binary.LittleEndian.PutUint16(h[50:], uint16(len(blocks)/c2dBlockSize))
-	binary.LittleEndian.PutUint32(h[56:], uint32(len(h)+len(text)))
-	h = append(append(h, text...), blocks...)
-	return append(append(h, make([]byte, 1<<16-len(h))...), sectors...)
-}
-
 func TestC2D(t *testing.T) {
 	dir, src := t.TempDir(), fixture.MixedMode(nil)
-	write(t, dir, "a.c2d", c2dFile(src))
+	write(t, dir, "a.c2d", fixture.C2D(src))
 	equalFixture(t, filepath.Join(dir, "a.c2d"), src, lacks{leadSub: true})
 }
 
 func TestC2DDamaged(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.c2d")
-	write(t, dir, "a.c2d", c2dFile(fixture.AudioDisc()))
+	write(t, dir, "a.c2d", fixture.C2D(fixture.AudioDisc()))
 	set := func(at int, value ...byte) func([]byte) []byte {
 		return func(b []byte) []byte { copy(b[at:], value); return b }
 	}
@@ -102,8 +56,8 @@ func TestC2DDamaged(t *testing.T) {
 // FuzzOpenC2D opens arbitrary headers before sectors of zeros.
 func FuzzOpenC2D(f *testing.F) {
 	dir := f.TempDir()
-	f.Add(c2dFile(fixture.AudioDisc())[:1024])
-	b := c2dFile(fixture.MixedMode(nil))
+	f.Add(fixture.C2D(fixture.AudioDisc())[:1024])
+	b := fixture.C2D(fixture.MixedMode(nil))
 	f.Add(b[:2048])
 	f.Fuzz(func(t *testing.T, head []byte) {
 		fuzzOpen(t, dir, "x.c2d", map[string][]byte{"x.c2d": append(head, make([]byte, 1<<18)...)})
