@@ -69,16 +69,6 @@ func (m *maker) iso(img lab.Image) (string, *content) {
 // small is a file system of about 400 blocks.
 var small = lab.Image{Size: 500_000, Seed: 60, Label: "SMALL"}
 
-// packed makes a disc of a small file system, by a tool that packs it.
-func packed(name, tool string, args ...string) func(m *maker) (string, *content) {
-	return func(m *maker) (string, *content) {
-		_, c := m.iso(small)
-		m.tool(tool, args...)
-		os.Remove(m.path("disc.iso"))
-		return name, c
-	}
-}
-
 // source makes a disc by the fixtures.
 func source(name string, src func() *fixture.Source, write func(dir string, src *fixture.Source) error) func(m *maker) (string, *content) {
 	return func(m *maker) (string, *content) {
@@ -89,6 +79,7 @@ func source(name string, src func() *fixture.Source, write func(dir string, src 
 }
 
 func mixedMode() *fixture.Source   { return fixture.MixedMode(nil) }
+func noisyLead() *fixture.Source   { s := mixedMode(); s.LeadNoise = true; return s } // also at LBA -150
 func dataFirst() *fixture.Source   { return fixture.DataFirst(nil) }
 func trackAtOnce() *fixture.Source { return fixture.TrackAtOnce(nil) }
 func dataDisc() *fixture.Source    { return fixture.DataDisc(fixture.Mode1, nil) }
@@ -126,7 +117,7 @@ var formatDiscs = []formatDisc{
 	{"cue: WAVE by flac", []string{"flac"}, flacDisc},
 	{"cue: Video CD by vcdimager", []string{"vcdimager"}, videoCD},
 	{"toc: read by cdrdao too", []string{"cdrdao"}, tocDisc},
-	{"nrg: DAO, version 2, two sessions", nil, source("disc.nrg", mixedMode, func(dir string, s *fixture.Source) error {
+	{"nrg: DAO, version 2, two sessions", nil, source("disc.nrg", noisyLead, func(dir string, s *fixture.Source) error {
 		return fixture.WriteNRG(dir, "disc", s, fixture.NRGOptions{})
 	})},
 	{"nrg: TAO, version 1", nil, source("disc.nrg", trackAtOnce, func(dir string, s *fixture.Source) error {
@@ -141,8 +132,11 @@ var formatDiscs = []formatDisc{
 	{"ccd: two sessions", nil, source("disc.ccd", mixedMode, func(dir string, s *fixture.Source) error {
 		return fixture.WriteCCD(dir, "disc", s, fixture.CCDOptions{})
 	})},
-	{"cdi: version 3.5, two sessions", nil, source("disc.cdi", mixedMode, func(dir string, s *fixture.Source) error {
+	{"cdi: version 3.5, two sessions", nil, source("disc.cdi", noisyLead, func(dir string, s *fixture.Source) error {
 		return fixture.WriteCDI(dir, "disc", s, fixture.CDIOptions{})
+	})},
+	{"c2d: two sessions", nil, source("disc.c2d", mixedMode, func(dir string, s *fixture.Source) error {
+		return os.WriteFile(filepath.Join(dir, "disc.c2d"), fixture.C2D(s), 0o644)
 	})},
 
 	{"chd: CD by chdman", []string{"chdman"}, func(m *maker) (string, *content) {

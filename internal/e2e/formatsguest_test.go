@@ -285,12 +285,13 @@ func TestFormatsInGuest(t *testing.T) {
 	m := &maker{t, t.TempDir()}
 	iso, err := os.ReadFile(lab.ISO(t, lab.Image{Size: 400_000, Seed: 62, Label: "FORMATS"}))
 	m.must(err)
-	script := formatsPrelude + "dmesg -n 1\nlogin\n"
+	var script strings.Builder
+	script.WriteString(formatsPrelude + "dmesg -n 1\nlogin\n")
 	for _, g := range guestDiscs {
-		script += g.script(g.make(m, iso))
+		script.WriteString(g.script(g.make(m, iso)))
 	}
 	r := &rig{dir: m.dir, config: filepath.Join(t.TempDir(), "spindle.toml"), tools: tools}
 	m.must(r.configure(""))
 	r.daemon = serve(t, "--config", r.config)
-	r.guest(t, script+`! dmesg | grep -i "i/o error\|invalid session" || fail errors`, nil)
+	r.guest(t, script.String()+`! dmesg | grep -i "i/o error\|invalid session" || fail errors`, nil)
 }

@@ -126,6 +126,7 @@ func (r *reader) whole(c *content) {
 	}
 	for i := range c.Sessions {
 		tracks := c.Sessions[i].Tracks
+		r.noSector(c.Sessions[i].LeadOut)
 		r.sectors(c, tracks[0].Pregap, c.Sessions[i].LeadOut)
 		for _, t := range tracks {
 			if !t.Data() {
@@ -186,6 +187,21 @@ func (r *reader) compare(what string, got []byte, lba, n, size int, want func(lb
 			at++
 		}
 		r.t.Fatalf("%s %d differs from byte %d on: %x; want %x", what, lba+i, at, g[at:min(size, at+16)], w[at:min(size, at+16)])
+	}
+}
+
+// noSector reads behind a session, which is LBA OUT OF RANGE whether there is
+// another session or not.
+func (r *reader) noSector(lba int) {
+	r.t.Helper()
+	for _, read := range [][]byte{
+		cdb(0x28, 10, 2, uint32(lba), 7, uint16(1)),
+		cdb(0xBE, 12, 2, int32(lba), 7, uint16(1), 9, byte(0xF8)),
+	} {
+		res := r.do(read, fixture.RawSize)
+		if key, code := senseOf(res); res.Status != checkCondition || key != 5 || code != 0x2100 || len(res.Data) > 0 {
+			r.t.Errorf("%x: status %02x, sense %x and %d bytes; want 5/21/00 and none", read, res.Status, res.Sense, len(res.Data))
+		}
 	}
 }
 
