@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"spindle/internal/api/client"
 	"spindle/internal/lab"
@@ -24,9 +25,10 @@ const guestName = "iqn.2026-11.lab:guest"
 // that logs in to it needs.
 type rig struct {
 	*daemon
-	dir    string   // of the library
-	config string   // file
-	tools  []string // more for the guest
+	dir    string        // of the library
+	config string        // file
+	tools  []string      // more for the guest
+	limit  time.Duration // of the guest; lab's when zero
 }
 
 // newRig starts a daemon with a.iso of the images in the drive.
@@ -103,6 +105,7 @@ func (r *rig) guest(t *testing.T, script string, hooks map[string]lab.Hook) *lab
 		Binaries: append([]string{"iscsistart", "guesttool"}, r.tools...),
 		Net:      true,
 		Script:   prelude + script,
+		Timeout:  r.limit,
 		Hooks:    all,
 	}
 	res := g.Run(t)
