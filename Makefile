@@ -2,7 +2,7 @@
 # installs what the tests need; elsewhere it says what is missing).
 tool := go tool -modfile=tools.mod
 fuzz ?= 5
-soak ?= 300
+soak ?= 600
 testflags ?=
 listen ?= 127.0.0.1:3260
 
