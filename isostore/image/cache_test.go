@@ -112,11 +112,11 @@ func TestUnpackOnce(t *testing.T) {
 	begun := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
+		once := sync.OnceFunc(func() { close(begun) })
+		defer once()
 		err := c.Unpack(ctx, root, "a.iso.gz", func(int64, int64) {
-			if ctx.Err() == nil {
-				close(begun)
-				cancel()
-			}
+			once()
+			cancel()
 		})
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("the one who gave up: %v", err)
