@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,8 +23,9 @@ import (
 // KEY.txt beside it, which names that file and was modified when the image was
 // last used. KEY.tmp is being unpacked.
 type Cache struct {
-	root *os.Root
-	max  int64
+	root    *os.Root
+	held    sync.Map // keys of images: mu may be held while a disk is slow
+	changes atomic.Int64
 
 	create func(name string) (cacheWriter, error) // of a file below root
 
@@ -31,6 +33,7 @@ type Cache struct {
 	images  map[string]*cached
 	flights map[string]*flight
 	used    int64 // bytes of images, and of those that are being unpacked
+	max     int64
 }
 
 // A cacheWriter is a file that is being written.
@@ -77,6 +80,26 @@ func NewCache(dir string, max int64) (*Cache, error) {
 // Close closes the cache; discs that read from it stay open.
 func (c *Cache) Close() error { return c.root.Close() }
 
+// SetMax changes how many bytes the cache holds at most. What open discs read
+// stays all the same.
+func (c *Cache) SetMax(max int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.max = max
+	for c.used > c.max && c.evict() {
+	}
+}
+
+// Holds reports whether the cache has the packed image of that Info.CacheKey
+// unpacked. It looks at no file, and waits for none.
+func (c *Cache) Holds(key string) bool {
+	_, ok := c.held.Load(key)
+	return ok
+}
+
+// Changes returns a number that is another one when Holds may answer otherwise.
+func (c *Cache) Changes() int64 { return c.changes.Load() }
+
 // scan takes what is in the directory. Files of other names are left alone.
 func (c *Cache) scan() error {
 	d, err := c.root.Open(".")
@@ -109,7 +132,7 @@ func (c *Cache) scan() error {
 			if note, err := c.root.Lstat(key + cacheNote); err == nil {
 				last = note.ModTime()
 			}
-			c.images[key] = &cached{key: key, size: fi.Size(), last: last}
+			c.add(&cached{key: key, size: fi.Size(), last: last})
 			c.used += fi.Size()
 		}
 	}
@@ -185,12 +208,21 @@ func (c *Cache) evict() bool {
 	return true
 }
 
+// add takes an image that is there. c.mu is held.
+func (c *Cache) add(i *cached) {
+	c.images[i.key] = i
+	c.held.Store(i.key, true)
+	c.changes.Add(1)
+}
+
 // drop removes an image. c.mu is held.
 func (c *Cache) drop(i *cached) {
 	c.root.Remove(i.key + cacheImage)
 	c.root.Remove(i.key + cacheNote)
 	delete(c.images, i.key)
 	c.used -= i.size
+	c.held.Delete(i.key)
+	c.changes.Add(1)
 }
 
 // reserve makes room for n bytes more.
@@ -229,7 +261,7 @@ func (c *Cache) admit(key, packed string, size int64) error {
 		fmt.Fprintln(f, packed)
 		f.Close()
 	}
-	c.images[key] = &cached{key: key, size: size, last: time.Now()}
+	c.add(&cached{key: key, size: size, last: time.Now()})
 	return nil
 }
 

@@ -24,10 +24,11 @@ type Info struct {
 	Boot        []BootEntry `json:"boot,omitempty"`      // El Torito entries, in the catalogue's order
 	BootBy      []string    `json:"boot_by,omitempty"`   // who can boot it: BIOS, UEFI x64, UEFI aa64, …
 	Hybrid      []string    `json:"hybrid,omitempty"`    // partition tables, for boot from a disk: mbr, gpt, apm
-	Files       []string    `json:"files,omitempty"`     // others that the image consists of, below its library directory
+	Files       []string    `json:"files,omitempty"`     // others that the image consists of, relative to its directory
 	ID          string      `json:"id,omitempty"`        // of the files as they are: changed ones are another medium
 	Truncated   bool        `json:"truncated,omitempty"` // a file is shorter than the image says
 	Warnings    []string    `json:"warnings,omitempty"`  // what is odd but does not prevent reading
+	CacheKey    string      `json:"-"`                   // of a packed image, for [Cache.Holds]
 }
 
 // A Session is a disc.Session in JSON.

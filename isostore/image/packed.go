@@ -112,8 +112,11 @@ func openPacked(s *source) (disc.Disc, error) {
 		return nil, err
 	}
 	s.info.Format = inner + p.ext
+	if s.info.CacheKey, err = cacheKey(s.file); err != nil {
+		return nil, err
+	}
 	if s.options.Cache == nil {
-		return nil, fmt.Errorf("%w: it must be unpacked to be read (hint: unpack it, or insert it into a drive: that unpacks it into the cache)", ErrPacked)
+		return nil, fmt.Errorf("%w: it must be unpacked to be read, and there is no cache for that (hint: unpack it)", ErrPacked)
 	}
 	f, release, err := s.options.Cache.acquire(s.file)
 	if err != nil {

@@ -170,8 +170,17 @@ func (s *source) openCompanion(name string) (*file, error) {
 		return nil, err
 	}
 	s.others = append(s.others, f)
-	s.info.Files = append(s.info.Files, name)
+	s.info.Files = append(s.info.Files, s.beside(name))
 	return f, nil
+}
+
+// beside is a name below root as one relative to the image's directory.
+func (s *source) beside(name string) string {
+	rel, err := filepath.Rel(filepath.FromSlash(path.Dir(s.name)), filepath.FromSlash(name))
+	if err != nil { // both are below root: it cannot be
+		return name
+	}
+	return filepath.ToSlash(rel)
 }
 
 // stem is the image's name without directory and extension; with another
