@@ -41,7 +41,7 @@ type reading struct {
 
 // digestImage computes the checksums that k's image should have by sums, and
 // the SHA-256 of each file. It returns k with them.
-func digestImage(ctx context.Context, root *os.Root, name string, k *known, sums func(file string) []sum, tell progress) (*known, error) {
+func digestImage(ctx context.Context, root *os.Root, name string, k *known, sums func(file string) []sum, o Options, tell progress) (*known, error) {
 	now := *k
 	now.Digests, now.Checked = nil, time.Now()
 	r := &reading{ctx: ctx, root: root, name: name, tell: tell, total: k.Stamp.Size, buf: make([]byte, readChunk)}
@@ -77,13 +77,18 @@ func digestImage(ctx context.Context, root *os.Root, name string, k *known, sums
 	if k.Implant != nil {
 		if !flat {
 			inside = newImplantHash(k.Implant)
-			if err := r.readDisc(inside, k.Implant.Size); err != nil {
+			switch err := r.readDisc(inside, k.Implant.Size, o); {
+			case errors.Is(err, ErrPacked): // what is known of it stays
+				inside = nil
+			case err != nil:
 				return nil, err
 			}
 		}
-		im := *k.Implant
-		im.Done, im.OK = true, inside.ok(&im)
-		now.Implant = &im
+		if inside != nil {
+			im := *k.Implant
+			im.Done, im.OK = true, inside.ok(&im)
+			now.Implant = &im
+		}
 	}
 	after, err := look(root, name, false)
 	if err != nil || after != k.Stamp || !slices.Equal(stampFiles(root, name, companionNames(k)), k.Companions) {
@@ -149,8 +154,8 @@ func (r *reading) advance(n int) error {
 }
 
 // readDisc gives w the first size bytes of user data of the image.
-func (r *reading) readDisc(w io.Writer, size int64) error {
-	d, _, err := image.Open(r.root, r.name, image.Options{})
+func (r *reading) readDisc(w io.Writer, size int64, o Options) error {
+	d, _, err := image.Open(r.root, r.name, o)
 	if err != nil {
 		return err
 	}

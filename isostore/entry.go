@@ -18,6 +18,7 @@ const (
 	Identifying State = "identifying" // what it is will be known soon
 	Ready       State = "ready"
 	Truncated   State = "truncated" // it is shorter than it says itself
+	Packed      State = "packed"    // it has to be unpacked first: see Library.Unpack
 	Broken      State = "error"     // it cannot be opened
 )
 
@@ -28,7 +29,7 @@ type Entry struct {
 	Size     int64     `json:"size"` // of its own file, in bytes
 	Modified time.Time `json:"modified"`
 	State    State     `json:"state"`
-	Error    string    `json:"error,omitempty"` // why it is incomplete, or cannot be opened
+	Error    string    `json:"error,omitempty"` // why it is incomplete, cannot be opened, or could not be unpacked
 
 	Format      string   `json:"format,omitempty"`
 	Medium      string   `json:"medium,omitempty"`
@@ -36,7 +37,7 @@ type Entry struct {
 	FileSystems []string `json:"filesystems,omitempty"`
 	Sessions    int      `json:"sessions,omitempty"`
 	Tracks      int      `json:"tracks,omitempty"`
-	Boot        []string `json:"boot,omitempty"` // platforms that it boots
+	Boot        []string `json:"boot,omitempty"` // who can boot it: BIOS, UEFI x64, …
 	Created     string   `json:"created,omitempty"`
 	Publisher   string   `json:"publisher,omitempty"`
 	Warnings    []string `json:"warnings,omitempty"`
@@ -112,7 +113,10 @@ const firstLook = 2 * time.Second
 
 // listing is List from memory. The lock is held.
 func (l *Library) listing() []Entry {
-	if l.stale || len(l.verifying) > 0 {
+	if c := l.o.Cache; c != nil && c.Changes() != l.cached {
+		l.stale, l.cached = true, c.Changes()
+	}
+	if l.stale || len(l.jobs) > 0 {
 		l.stale = false
 		l.list = l.entries()
 	}
@@ -172,8 +176,8 @@ func (l *Library) entry(p place, r *record) Entry {
 	if r.stamp != (stamp{}) {
 		e.Modified = time.Unix(0, r.stamp.Modified)
 	}
-	if v := l.verifying[p]; v != nil {
-		e.Checks.State, e.Checks.Done, e.Checks.Total = Checking, v.done.Load(), v.total.Load()
+	if j := l.jobs[jobKey{verifyJob, p}]; j != nil {
+		e.Checks.State, e.Checks.Done, e.Checks.Total = Checking, j.done.Load(), j.total.Load()
 	}
 	reason := l.incomplete(p, r)
 	switch {
@@ -182,7 +186,12 @@ func (l *Library) entry(p place, r *record) Entry {
 	case reason != "":
 		e.State, e.Error = Incomplete, reason
 	case r.known != nil:
-		e.fill(r.known)
+		if e.fill(r.known); l.packed(r.known) && r.known.Error == "" {
+			e.State = Packed
+			if f := l.failed[p]; f.stamp == r.stamp {
+				e.Error = f.text
+			}
+		}
 	}
 	return e
 }
@@ -192,16 +201,11 @@ func (e *Entry) fill(k *known) {
 	s := &k.sum
 	e.State, e.Info = Ready, k.Info
 	e.Format, e.Medium, e.Label = s.Format, s.Medium, s.Label
-	e.FileSystems, e.Warnings, e.Publisher = s.FileSystems, s.Warnings, s.Publisher
+	e.FileSystems, e.Warnings, e.Publisher, e.Boot = s.FileSystems, s.Warnings, s.Publisher, s.BootBy
 	_ = json.Unmarshal(s.Created, &e.Created) // where it is no text it is in Info
 	e.Sessions = len(s.Sessions)
 	for _, session := range s.Sessions {
 		e.Tracks += len(session.Tracks)
-	}
-	for _, b := range s.Boot {
-		if b.Bootable && !slices.Contains(e.Boot, b.Platform) {
-			e.Boot = append(e.Boot, b.Platform)
-		}
 	}
 	switch {
 	case k.Error != "":

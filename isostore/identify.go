@@ -97,10 +97,10 @@ func (l *Library) learn(root *os.Root, p place) (*known, error) {
 	if old != nil && !slices.Equal(stampFiles(root, p.name, companionNames(old)), old.Companions) {
 		old = nil
 	}
-	if old.identified() {
+	if l.fresh(old) {
 		return old, nil
 	}
-	k, err := identify(root, p.name)
+	k, err := identify(root, p.name, l.options(Options{}))
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (l *Library) learned(p place, k *known) {
 
 // A Task is long work of the library.
 type Task struct {
-	Kind  string // identify or verify
+	Kind  string // identify, verify or unpack
 	Image string // empty for identify, which is for many
 	Done  int64  // bytes; of identify, images
 	Total int64
@@ -150,8 +150,8 @@ func (l *Library) Tasks() (list []Task) {
 	if left := len(l.todo) + l.doing; left > 0 {
 		list = append(list, Task{Kind: "identify", Done: int64(l.counted), Total: int64(l.counted + left)})
 	}
-	for p, v := range l.verifying {
-		list = append(list, Task{Kind: "verify", Image: p.name, Done: v.done.Load(), Total: v.total.Load()})
+	for key, j := range l.jobs {
+		list = append(list, Task{Kind: string(key.kind), Image: key.place.name, Done: j.done.Load(), Total: j.total.Load()})
 	}
 	slices.SortFunc(list, func(a, b Task) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Image, b.Image))

@@ -188,7 +188,7 @@ func (k *keeper) nextSettle(now time.Time) {
 // lookOnce looks at all directories now, identifies what is there, and forgets
 // it: List for a library that does not run.
 func (l *Library) lookOnce() []Entry {
-	t, _ := New(LibraryOptions{Dirs: l.dirs, Index: l.index})
+	t, _ := New(LibraryOptions{Dirs: l.dirs, Index: l.index, Cache: l.o.Cache})
 	if t == nil {
 		return nil // a directory became a file: Check says so
 	}

@@ -13,7 +13,7 @@ import (
 // identifyVersion is that of the code that identifies images, here and in
 // package image: raise it when that finds out more, so that what the index has
 // is found out anew.
-const identifyVersion = 1
+const identifyVersion = 2
 
 // A known is what was found out about an image, as the index keeps it, for the
 // bytes that its stamps stand for. It is not changed once others see it.
@@ -24,6 +24,8 @@ type known struct {
 	Info       json.RawMessage `json:"info,omitempty"` // image.Info without name and path
 	Error      string          `json:"error,omitempty"`
 	Passing    bool            `json:"-"` // Error may be gone at the next try
+	Packed     string          `json:"packed,omitempty"` // what the cache knows a packed image by
+	Shut       bool            `json:"shut,omitempty"`   // it was not in the cache: Info is of its own file alone
 	Truncated  bool            `json:"truncated,omitempty"`
 	Implant    *implant        `json:"implant,omitempty"` // the checksum inside the image
 	Digests    []digest        `json:"digests,omitempty"`
@@ -50,14 +52,11 @@ type summary struct {
 	Publisher   string          `json:"publisher"`
 	Truncated   bool            `json:"truncated"`
 	Warnings    []string        `json:"warnings"`
+	BootBy      []string        `json:"boot_by"`
 	Files       []string        `json:"files"` // companions, relative to the image's directory
 	Sessions    []struct {
 		Tracks []struct{} `json:"tracks"`
 	} `json:"sessions"`
-	Boot []struct {
-		Platform string `json:"platform"`
-		Bootable bool   `json:"bootable"`
-	} `json:"boot"`
 }
 
 // identified reports whether k says what the image is, by the code of today.
@@ -90,19 +89,23 @@ func (k *known) digest(file, alg string) string {
 
 // identify finds out what the image name is. The error is that of looking at
 // the file; that of opening it as an image is part of what is known.
-func identify(root *os.Root, name string) (*known, error) {
+func identify(root *os.Root, name string, o Options) (*known, error) {
 	before, err := look(root, name, false)
 	if err != nil {
 		return nil, err
 	}
 	k := &known{Stamp: before, Version: identifyVersion}
-	d, info, err := image.Open(root, name, image.Options{})
-	if err == nil {
+	d, info, err := image.Open(root, name, o)
+	switch {
+	case err == nil:
 		k.Implant, k.Truncated = lookInside(d)
 		d.Close()
-	} else {
+	case errors.Is(err, ErrPacked):
+		k.Shut = true
+	default:
 		k.Error, k.Passing = err.Error(), !lasting(err)
 	}
+	k.Packed = info.CacheKey
 	info.Name, info.Path = "", ""
 	if k.Info, err = json.Marshal(info); err != nil {
 		return nil, err

@@ -47,6 +47,7 @@ var (
 type LibraryOptions struct {
 	Dirs  []string // in order: where two have the same name the first wins
 	Index *Index   // of what is known of images; nil for one in memory
+	Cache *Cache   // of packed images; without it they cannot be read
 	// Verified: OpenDisc opens what is as its checksums say, and nothing else.
 	Verified bool
 	// Changed is told when List, Tasks or Notes may answer otherwise than
@@ -73,11 +74,11 @@ type Library struct {
 	newNotifier func() (notifier, error)
 	remoteType  func(dir string) string
 
-	workers sync.WaitGroup // verifications
+	workers sync.WaitGroup // jobs
 
-	slots chan struct{} // of verifications that read
-	news  chan struct{} // Changed is to be told
-	work  chan struct{} // todo is not empty
+	slots map[jobKind]chan struct{} // of jobs that read
+	news  chan struct{}             // Changed is to be told
+	work  chan struct{}             // todo is not empty
 
 	mu        sync.Mutex
 	run       context.Context // of Run, nil without
@@ -89,10 +90,12 @@ type Library struct {
 	todo      []place                  // to be identified
 	doing     int                      // being identified
 	counted   int                      // identified since there was nothing to do
-	verifying map[place]*verification
+	jobs      map[jobKey]*job
+	failed    map[place]failure // images that could not be unpacked
 	notes     map[string]string
 	list      []Entry
-	stale     bool // list is not what there is
+	stale     bool  // list is not what there is
+	cached    int64 // Changes of the cache that list knows of
 }
 
 // Open returns the library of the given directories. They need not exist yet:
@@ -105,7 +108,11 @@ func New(o LibraryOptions) (*Library, error) {
 	l := &Library{
 		o: o, index: o.Index, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 		newNotifier: newInotify, remoteType: remoteType,
-		slots: make(chan struct{}, verifyAtOnce), news: make(chan struct{}, 1), work: make(chan struct{}, 1),
+		slots: map[jobKind]chan struct{}{}, jobs: map[jobKey]*job{},
+		news: make(chan struct{}, 1), work: make(chan struct{}, 1),
+	}
+	for _, kind := range jobKinds {
+		l.slots[kind] = make(chan struct{}, jobsAtOnce)
 	}
 	if l.index == nil {
 		l.index, _ = OpenIndex("") // in memory it cannot fail
@@ -129,15 +136,9 @@ func New(o LibraryOptions) (*Library, error) {
 // forget makes the library one that knows of no file.
 func (l *Library) forget() {
 	l.records, l.owners, l.sums = map[place]*record{}, map[place]map[place]bool{}, map[place][]*sumFile{}
-	l.passing = map[place]bool{}
+	l.passing, l.failed = map[place]bool{}, map[place]failure{}
 	l.notes, l.todo, l.stale = map[string]string{}, nil, true
-	if l.verifying == nil {
-		l.verifying = map[place]*verification{}
-	}
 }
-
-// verifyAtOnce is how many images are read for their checksums at a time.
-const verifyAtOnce = 2
 
 // Dirs returns the library's directories, absolute, in order.
 func (l *Library) Dirs() []string { return slices.Clone(l.dirs) }
@@ -163,8 +164,8 @@ func (l *Library) Check() []error {
 //
 // When there is no such image the error wraps fs.ErrNotExist, and names the
 // directories and the nearest name. An image that is not complete yet is
-// ErrIncomplete; where verified images alone are wanted it may be ErrUnchecked
-// or ErrUntrusted. A truncated one is opened, with a warning in Info.
+// ErrIncomplete, a packed one that is not in the cache ErrPacked; where verified
+// images alone are wanted it may be ErrUnchecked or ErrUntrusted. A truncated one is opened, with a warning in Info.
 func (l *Library) OpenDisc(name string, o Options) (disc.Disc, Info, error) {
 	p, err := l.find(name)
 	if err != nil {
@@ -180,14 +181,14 @@ func (l *Library) OpenDisc(name string, o Options) (disc.Disc, Info, error) {
 		return nil, info, err
 	}
 	before, _ := look(root, p.name, false)
-	d, info, err := image.Open(root, p.name, o)
+	d, info, err := image.Open(root, p.name, l.options(o))
 	info.Name = p.name
 	if err != nil {
 		return nil, info, err
 	}
 	if l.o.Verified {
 		err = l.trusted(root, p, before)
-	} else if _, short := lookInside(d); short && len(info.Warnings) == 0 {
+	} else if _, short := lookInside(d); (short || info.Truncated) && len(info.Warnings) == 0 {
 		info.Warnings = append(info.Warnings, truncatedText)
 	}
 	if err != nil {
@@ -236,7 +237,7 @@ func (l *Library) Inspect(name string, o Options) (Info, error) {
 		return Info{Name: p.name}, err
 	}
 	defer root.Close()
-	d, info, err := image.Open(root, p.name, o)
+	d, info, err := image.Open(root, p.name, l.options(o))
 	if err == nil {
 		err = d.Close()
 	}
@@ -247,7 +248,7 @@ func (l *Library) Inspect(name string, o Options) (Info, error) {
 // OpenFile opens the image at path, inside the library or not: for a path that
 // the operator gave to the daemon itself.
 func (l *Library) OpenFile(path string, o Options) (disc.Disc, Info, error) {
-	return image.OpenFile(path, o)
+	return image.OpenFile(path, l.options(o))
 }
 
 // find returns where the image of that name is: in the first directory that

@@ -73,6 +73,7 @@ func (l *Library) note(dir int, f finding, first bool, now time.Time) (settling 
 	}
 	if r.stamp != f.stamp {
 		r.stamp, r.known = f.stamp, nil
+		delete(l.failed, p)
 		l.stale = true
 	}
 	r.kind, r.link, r.err = f.kind, f.link, f.err
@@ -88,8 +89,8 @@ func (l *Library) note(dir int, f finding, first bool, now time.Time) (settling 
 
 // settled has a file that is complete identified, or what it belongs to.
 func (l *Library) settled(p place, r *record) {
-	if r.kind == picture && r.err == nil && !r.known.identified() {
-		if k := l.index.get(r.stamp); k.identified() && len(k.Companions) == 0 {
+	if r.kind == picture && r.err == nil && !l.fresh(r.known) {
+		if k := l.index.get(r.stamp); l.fresh(k) && len(k.Companions) == 0 {
 			l.setKnown(p, r, k)
 		} else {
 			l.queue(p, r)
@@ -137,6 +138,7 @@ func (l *Library) gone(p place) {
 	}
 	l.own(p, r.owned, nil)
 	delete(l.passing, p)
+	delete(l.failed, p)
 }
 
 // setKnown puts what is known of an image into its record. The lock is held.

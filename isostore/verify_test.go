@@ -196,7 +196,7 @@ func TestVerifyTells(t *testing.T) {
 	if _, err := l.Verify(ctx, "x.iso", nil); err == nil || err.Error() != "enough" {
 		t.Errorf("Verify with an ended context: %v", err)
 	}
-	if len(l.verifying) != 0 {
+	if len(l.jobs) != 0 {
 		t.Error("the verification that nobody waits for goes on")
 	}
 	if _, err := l.Verify(t.Context(), "nothing.iso", nil); !errors.Is(err, os.ErrNotExist) {
@@ -267,7 +267,7 @@ func TestCompanions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	k, err := identify(root, "s/x.iso")
+	k, err := identify(root, "s/x.iso", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -348,8 +348,8 @@ func FuzzImplant(f *testing.F) {
 func TestVerifyIsShared(t *testing.T) {
 	inBubble(t, func(r *watchRig) { put(r.t, r.path("x.iso"), tinyISO("X")) }, func(r *watchRig) {
 		l := r.l
-		for range verifyAtOnce { // nothing else is read meanwhile
-			l.slots <- struct{}{}
+		for range jobsAtOnce { // nothing else is read meanwhile
+			l.slots[verifyJob] <- struct{}{}
 		}
 		errs := make(chan error, 3)
 		ctx, leave := context.WithCancelCause(r.t.Context())
@@ -373,8 +373,8 @@ func TestVerifyIsShared(t *testing.T) {
 				t.Errorf("who left got %v", err)
 			}
 		}
-		for range verifyAtOnce {
-			<-l.slots
+		for range jobsAtOnce {
+			<-l.slots[verifyJob]
 		}
 		if err := <-errs; err != nil {
 			t.Error(err)
@@ -383,8 +383,8 @@ func TestVerifyIsShared(t *testing.T) {
 		if e, _ := l.Entry("x.iso"); e.Checks.State != NoSum || e.Checks.SHA256 == "" || len(l.Tasks()) != 0 {
 			t.Errorf("listed as %+v, tasks %v", e.Checks, l.Tasks())
 		}
-		l.slots <- struct{}{}
-		l.slots <- struct{}{}
+		l.slots[verifyJob] <- struct{}{}
+		l.slots[verifyJob] <- struct{}{}
 		l.VerifyLater("x.iso") // Run ends it
 		<-time.After(moment)
 	})
