@@ -38,6 +38,9 @@ type Config struct {
 type Library struct {
 	Dirs   []string // image directories; the first that has a name wins
 	Verify string   // Off or Required: whether images must be as their checksums say
+
+	Cache     string // directory of unpacked images; empty for one in the state directory
+	CacheSize int64  // bytes that it may hold
 }
 
 // ISCSI is the table [iscsi].
@@ -132,7 +135,7 @@ func Default() *Config {
 // defaults is Default for a file, which names its drives itself.
 func defaults() *Config {
 	c := &Config{
-		Library: Library{Dirs: []string{"/var/lib/spindle/images"}, Verify: Off},
+		Library: Library{Dirs: []string{"/var/lib/spindle/images"}, Verify: Off, CacheSize: 20 << 30},
 		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260"}},
 		Daemon:  Daemon{State: "/var/lib/spindle", Socket: "/run/spindle/spindle.sock", LogLevel: slog.LevelInfo},
 	}

@@ -16,6 +16,8 @@ const full = `
 [library]
 dirs = ["/a", "images", "/b c"]
 verify = "required"
+cache = "unpacked"
+cache_size = "1.5GiB"
 [iscsi]
 listen = ["127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260"]
 [daemon]
@@ -42,7 +44,7 @@ func TestParse(t *testing.T) {
 	}
 	want := &Config{
 		Path:    "/etc/spindle.toml",
-		Library: Library{Dirs: []string{"/a", "/etc/images", "/b c"}, Verify: Required},
+		Library: Library{Dirs: []string{"/a", "/etc/images", "/b c"}, Verify: Required, Cache: "/etc/unpacked", CacheSize: 3 << 29},
 		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260"}},
 		Daemon:  Daemon{State: "/s", Socket: "/run/x.sock", LogLevel: slog.LevelDebug, LogJSON: true},
 		Drives: []Drive{
@@ -70,6 +72,9 @@ func TestDefaults(t *testing.T) {
 	said, err := Parse("x", []byte("[library]\ndirs = [\"/var/lib/spindle/images\"]\n[daemon]\nstate = \"/var/lib/spindle\"\n"))
 	if err != nil || said.Unsaid.Dirs || said.Unsaid.State || !said.Unsaid.Socket || !empty.Unsaid.Dirs || !empty.Unsaid.State {
 		t.Errorf("what the file says: %+v, %v", said, err)
+	}
+	if empty.Library.CacheSize != 20<<30 || empty.Library.Cache != "" {
+		t.Errorf("cache of %d bytes in %q", empty.Library.CacheSize, empty.Library.Cache)
 	}
 	d := Default()
 	if err := d.Validate(); err != nil || d.Drive("cd0") == nil || d.Drive("cd1") != nil {
@@ -101,6 +106,12 @@ func TestErrors(t *testing.T) {
 		{"level", "[daemon]\nlog_level = \"verbose\"\n", "f.toml:2: daemon.log_level: \"verbose\" is not one of debug, info"},
 		{"choice", "[drive.cd0]\non_reload = \"forse\"\n", `is not one of hold, force (hint: did you mean "force"?)`},
 		{"verify", "[library]\nverify = \"on\"\n", `f.toml:2: library.verify: "on" is not one of off, required`},
+		{"cache size without a unit", "[library]\ncache_size = \"20\"\n", `f.toml:2: library.cache_size: "20" is no size (hint: write it as "20GiB"`},
+		{"cache size of nothing", "[library]\ncache_size = \"0GiB\"\n", `library.cache_size: "0GiB" is no size`},
+		{"cache size too large", "[library]\ncache_size = \"9e9TiB\"\n", `library.cache_size: "9e9TiB" is no size`},
+		{"cache size of no number", "[library]\ncache_size = \"NaNGiB\"\n", `library.cache_size: "NaNGiB" is no size`},
+		{"cache size as a number", "[library]\ncache_size = 20\n", "f.toml:2: library.cache_size: it must be text, not a number"},
+		{"cache in the library", "[library]\ndirs = [\"/a\"]\ncache = \"/a/b\"\n", `f.toml:3: library.cache: "/a/b" lies in the image directory /a (hint:`},
 		{"empty choice", "[drive.cd0]\neject = \"\"\n", "f.toml:2: drive.cd0.eject"},
 		{"medium", "[drive.cd0]\nmedium = \"tape\"\n", `f.toml:2: drive.cd0.medium: "tape" is not one of cd, dvd, bd`},
 		{"duration", "[drive.cd0]\nswap_hold = \"2.5\"\n", `f.toml:2: drive.cd0.swap_hold: "2.5" is not a duration`},
@@ -238,6 +249,8 @@ func TestDiff(t *testing.T) {
 		{"addresses", func(c *Config) { c.ISCSI.Listen = nil }, Changes{Listen: true}},
 		{"directories", func(c *Config) { c.Library.Dirs = nil }, Changes{Library: true}},
 		{"verify", func(c *Config) { c.Library.Verify = Required }, Changes{Library: true}},
+		{"cache", func(c *Config) { c.Library.Cache = "/c" }, Changes{Library: true}},
+		{"cache size", func(c *Config) { c.Library.CacheSize = 1 }, Changes{Library: true}},
 		{"log", func(c *Config) { c.Daemon.LogJSON = true }, Changes{Daemon: true}},
 		{"warnings", func(c *Config) { c.Warnings, c.Path = []string{"x"}, "y" }, Changes{}},
 	}

@@ -10,7 +10,7 @@ type Changes struct {
 	Disc    []string // drives of which only the disc changed
 	Drives  []string // drives of which anything else changed
 	Target  []string // those of Drives whose target name changed: sessions end
-	Library bool     // the image directories, or verify
+	Library bool     // the image directories, verify, or the cache
 	Listen  bool     // the addresses
 	Gadgets bool     // any USB gadget, but for the drives in it
 	Daemon  bool     // state, socket or log
@@ -25,7 +25,8 @@ func (c *Changes) Empty() bool {
 // not matter, that of image directories does.
 func Diff(old, new *Config) Changes {
 	c := Changes{
-		Library: !slices.Equal(old.Library.Dirs, new.Library.Dirs) || old.Library.Verify != new.Library.Verify,
+		Library: !slices.Equal(old.Library.Dirs, new.Library.Dirs) || old.Library.Verify != new.Library.Verify ||
+			old.Library.Cache != new.Library.Cache || old.Library.CacheSize != new.Library.CacheSize,
 		Listen:  !slices.Equal(slices.Sorted(slices.Values(old.ISCSI.Listen)), slices.Sorted(slices.Values(new.ISCSI.Listen))),
 		Gadgets: !slices.Equal(old.Gadgets, new.Gadgets),
 		Daemon:  old.Daemon != new.Daemon,

@@ -56,6 +56,11 @@ func (c *Config) read(top *table) {
 	lib := top.table("library")
 	lib.strings("dirs", &c.Library.Dirs)
 	lib.choice("verify", &c.Library.Verify, Off, Required)
+	lib.string("cache", &c.Library.Cache)
+	lib.size("cache_size", &c.Library.CacheSize)
+	if dir := c.Library.Cache; dir != "" && !filepath.IsAbs(dir) {
+		c.Library.Cache = filepath.Join(filepath.Dir(c.Path), dir)
+	}
 	c.Unsaid.Dirs = !lib.says("dirs")
 	for i, dir := range c.Library.Dirs {
 		if dir != "" && !filepath.IsAbs(dir) {
@@ -251,6 +256,35 @@ func (t *table) duration(key string, dst *time.Duration) {
 		return
 	}
 	*dst = d
+}
+
+// sizeUnits are what may stand behind a number of bytes.
+var sizeUnits = []struct {
+	name string
+	n    int64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}}
+
+// size takes a number of bytes with its unit.
+func (t *table) size(key string, dst *int64) {
+	text := ""
+	if t.string(key, &text); text == "" && !t.says(key) {
+		return
+	}
+	for _, u := range sizeUnits {
+		number, ok := strings.CutSuffix(text, u.name)
+		if !ok {
+			continue
+		}
+		f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		if f *= float64(u.n); err == nil && f >= 1 && f < 1<<62 {
+			*dst = int64(f)
+			return
+		}
+		break
+	}
+	if _, isText := t.m[key].(string); isText {
+		t.fail(key, fmt.Sprintf("%q is no size", text), `write it as "20GiB" or "500MB"`)
+	}
 }
 
 func (t *table) level(key string, dst *slog.Level) {

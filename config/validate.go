@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -47,6 +48,11 @@ func (c *Config) problems() (errs []*Error) {
 			fail(fmt.Sprintf("%q is not a directory", dir), "", "library", "dirs")
 		} else if slices.Contains(c.Library.Dirs[:i], dir) {
 			fail(fmt.Sprintf("%q stands there twice", dir), "", "library", "dirs")
+		}
+	}
+	for _, dir := range c.Library.Dirs {
+		if rel, err := filepath.Rel(dir, c.Library.Cache); c.Library.Cache != "" && err == nil && filepath.IsLocal(rel) {
+			fail(fmt.Sprintf("%q lies in the image directory %s", c.Library.Cache, dir), "what is unpacked there would be listed: name a directory beside it", "library", "cache")
 		}
 	}
 	for i, addr := range c.ISCSI.Listen {

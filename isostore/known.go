@@ -23,7 +23,7 @@ type known struct {
 	Version    int             `json:"version"`        // identifyVersion
 	Info       json.RawMessage `json:"info,omitempty"` // image.Info without name and path
 	Error      string          `json:"error,omitempty"`
-	Passing    bool            `json:"-"` // Error may be gone at the next try
+	Passing    bool            `json:"-"`                // Error may be gone at the next try
 	Packed     string          `json:"packed,omitempty"` // what the cache knows a packed image by
 	Shut       bool            `json:"shut,omitempty"`   // it was not in the cache: Info is of its own file alone
 	Truncated  bool            `json:"truncated,omitempty"`

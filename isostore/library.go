@@ -80,22 +80,22 @@ type Library struct {
 	news  chan struct{}             // Changed is to be told
 	work  chan struct{}             // todo is not empty
 
-	mu        sync.Mutex
-	run       context.Context // of Run, nil without
-	keepers   []*keeper       // by directory, while Run runs
-	records   map[place]*record
-	owners    map[place]map[place]bool // of a companion: the images that need it
-	sums      map[place][]*sumFile     // by directory: those in it
-	passing   map[place]bool           // images that could not be opened, for a reason that may pass
-	todo      []place                  // to be identified
-	doing     int                      // being identified
-	counted   int                      // identified since there was nothing to do
-	jobs      map[jobKey]*job
-	failed    map[place]failure // images that could not be unpacked
-	notes     map[string]string
-	list      []Entry
-	stale     bool  // list is not what there is
-	cached    int64 // Changes of the cache that list knows of
+	mu      sync.Mutex
+	run     context.Context // of Run, nil without
+	keepers []*keeper       // by directory, while Run runs
+	records map[place]*record
+	owners  map[place]map[place]bool // of a companion: the images that need it
+	sums    map[place][]*sumFile     // by directory: those in it
+	passing map[place]bool           // images that could not be opened, for a reason that may pass
+	todo    []place                  // to be identified
+	doing   int                      // being identified
+	counted int                      // identified since there was nothing to do
+	jobs    map[jobKey]*job
+	failed  map[place]failure // images that could not be unpacked
+	notes   map[string]string
+	list    []Entry
+	stale   bool  // list is not what there is
+	cached  int64 // Changes of the cache that list knows of
 }
 
 // Open returns the library of the given directories. They need not exist yet:

@@ -36,11 +36,12 @@ func (a *app) convertCommand() *cobra.Command {
 				return err
 			}
 			bar := a.progress(args[1])
-			o.Progress = func(done, total int64) { bar.set(done*blockSize, total*blockSize) }
-			c, err := daemon.Convert(ctx, src, args[1], o)
+			show := bar.of("write")
+			o.Progress = func(done, total int64) { show(done*blockSize, total*blockSize) }
+			c, err := daemon.Convert(ctx, src, args[1], o, bar.of("unpack"))
 			bar.end()
 			if err != nil {
-				return interrupted(ctx, err)
+				return interrupted(ctx, err, nothingWritten)
 			}
 			return a.show(c, func(w io.Writer) { printConverted(w, &c) })
 		},
@@ -56,10 +57,12 @@ func interruptible(parent context.Context) (context.Context, context.CancelFunc)
 	return signal.NotifyContext(parent, syscall.SIGINT, syscall.SIGTERM)
 }
 
+const nothingWritten = "interrupted: nothing was written"
+
 // interrupted makes the error of work that a signal ended short.
-func interrupted(ctx context.Context, err error) error {
+func interrupted(ctx context.Context, err error, text string) error {
 	if ctx.Err() != nil {
-		return errors.New("interrupted: nothing was written")
+		return errors.New(text)
 	}
 	return err
 }
@@ -70,7 +73,15 @@ func (a *app) sourceFile(ctx context.Context, name string) (string, error) {
 	if _, err := os.Stat(name); err == nil {
 		return name, nil
 	}
-	info, err := a.client().Inspect(ctx, name)
+	c := a.client()
+	if list, err := c.Images(ctx); err == nil {
+		for _, i := range list { // without opening it, which may be to unpack it
+			if i.Name == name {
+				return filepath.Join(i.Dir, filepath.FromSlash(name)), nil
+			}
+		}
+	}
+	info, err := c.Inspect(ctx, name)
 	if e, ok := errors.AsType[*client.Error](err); ok && e.Status == 0 { // no daemon
 		return "", &client.Error{Message: fmt.Sprintf("no file %s, and %s", name, e.Message), Hint: e.Hint}
 	}
@@ -100,10 +111,10 @@ func (a *app) createCommand() *cobra.Command {
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
 			bar := a.progress(args[0])
-			info, err := daemon.Create(ctx, args[0], from, o, bar.set)
+			info, err := daemon.Create(ctx, args[0], from, o, bar.of("write"))
 			bar.end()
 			if err != nil {
-				return interrupted(ctx, err)
+				return interrupted(ctx, err, nothingWritten)
 			}
 			return a.show(info, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: %s, boots by %s\n", oneLine(args[0]), sizeOf(info.Size), bootsBy(info.BootBy))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -18,21 +19,29 @@ func (a *app) inspectCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "inspect IMAGE", Short: "Say what an image is: a file, or a name of the library", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			info, err := a.inspect(cmd, args[0])
+			ctx, stop := interruptible(cmd.Context())
+			defer stop()
+			info, err := a.inspect(ctx, args[0])
 			if err != nil {
-				return err
+				return interrupted(ctx, err, "interrupted")
 			}
 			return a.show(info, func(w io.Writer) { printInfo(w, &info) })
 		},
 	}
 }
 
-// inspect looks at a file without a daemon, and asks the daemon for the rest.
-func (a *app) inspect(cmd *cobra.Command, name string) (client.Info, error) {
+// inspect looks at a file without a daemon, and asks the daemon for the rest. A
+// packed image is unpacked for it.
+func (a *app) inspect(ctx context.Context, name string) (client.Info, error) {
+	bar := a.progress(name)
+	defer bar.end()
 	if _, err := os.Stat(name); err == nil {
-		return daemon.Inspect(name)
+		return daemon.Inspect(ctx, name, bar.of("unpack"))
 	}
-	info, err := a.client().Inspect(cmd.Context(), name)
+	c := a.client()
+	stop := bar.follow(ctx, c, name)
+	info, err := c.Inspect(ctx, name)
+	stop()
 	if e, ok := err.(*client.Error); ok && e.Status == 0 { // no daemon
 		return info, &client.Error{Message: fmt.Sprintf("no file %s, and %s", name, e.Message), Hint: e.Hint}
 	}

@@ -99,7 +99,7 @@ func printImages(w io.Writer, list []client.Image) {
 			state += ": " + oneLine(i.Error)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(i.Name), cmp.Or(i.Format, "-"), cmp.Or(i.Medium, "-"), sizeOf(i.Size),
-			cmp.Or(oneLine(i.Label), "-"), cmp.Or(strings.Join(i.Boot, ","), "-"), state)
+			cmp.Or(oneLine(i.Label), "-"), cmp.Or(strings.Join(i.Boot, ", "), "-"), state)
 	}
 	t.Flush()
 }

@@ -55,8 +55,8 @@ func (a *app) insertCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, bar := a.client(), a.progress("verifying "+args[1])
-			stop := bar.follow(cmd.Context(), c, "verify", image)
+			c, bar := a.client(), a.progress(args[1])
+			stop := bar.follow(cmd.Context(), c, image)
 			d, err := c.Insert(cmd.Context(), args[0], client.InsertRequest{Image: image, Force: force})
 			stop()
 			bar.end()

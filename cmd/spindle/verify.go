@@ -103,7 +103,7 @@ func (a *app) verify(ctx context.Context, name string) (client.Verified, error) 
 	defer bar.end()
 	image, err := imageName(name)
 	fi, ferr := os.Stat(name)
-	isFile := ferr == nil && !fi.IsDir()
+	isFile, isFolder := ferr == nil && !fi.IsDir(), ferr == nil && fi.IsDir()
 	if err == nil && isFile {
 		image, err = filepath.Abs(name)
 	}
@@ -111,13 +111,14 @@ func (a *app) verify(ctx context.Context, name string) (client.Verified, error) 
 		return client.Verified{}, err
 	}
 	c := a.client()
-	stop := bar.follow(ctx, c, "verify", image)
+	stop := bar.follow(ctx, c, image)
 	v, err := c.Verify(ctx, client.VerifyRequest{Image: image})
 	stop()
 	e, refused := errors.AsType[*client.Error](err)
 	switch {
-	case refused && isFile && (e.Status == 0 || e.Status == http.StatusBadRequest): // no daemon, or not in its library
-		return daemon.Verify(ctx, name, bar.set)
+	case refused && isFile && (e.Status == 0 || e.Status == http.StatusBadRequest), // no daemon, or not in its library
+		refused && isFolder && (e.Status == 0 || e.Status == http.StatusNotFound || e.Status == http.StatusBadRequest):
+		return daemon.Verify(ctx, name, bar.of("verify"))
 	case refused && e.Status == 0:
 		return v, &client.Error{Message: fmt.Sprintf("no file %s, and %s", name, e.Message), Hint: e.Hint}
 	}
@@ -128,9 +129,13 @@ func (a *app) verify(ctx context.Context, name string) (client.Verified, error) 
 type progress struct {
 	w     io.Writer
 	title string
+	kind  string                   // of the work that bar shows
 	bar   *progressbar.ProgressBar // nil until the work is known, or for ever
 	quiet bool
 }
+
+// doing says what kinds of work do.
+var doing = map[string]string{"verify": "verifying ", "unpack": "unpacking ", "write": "writing "}
 
 // progress returns what shows long work to a person at standard error.
 func (a *app) progress(title string) *progress {
@@ -147,14 +152,23 @@ func isTerminal(f *os.File) bool {
 	return err != nil || !os.SameFile(fi, null)
 }
 
-// set shows done of total bytes.
-func (p *progress) set(done, total int64) {
+// of returns what shows how far work of a kind is.
+func (p *progress) of(kind string) func(done, total int64) {
+	return func(done, total int64) { p.set(kind, done, total) }
+}
+
+// set shows done of total bytes of work of a kind.
+func (p *progress) set(kind string, done, total int64) {
 	if p.quiet || total <= 0 {
 		return
 	}
+	if p.kind != kind {
+		p.end()
+		p.kind, p.bar = kind, nil
+	}
 	if p.bar == nil {
 		p.bar = progressbar.NewOptions64(
-			total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(p.title),
+			total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(doing[kind]+p.title),
 			progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish(), progressbar.OptionFullWidth(),
 			progressbar.OptionEnableColorCodes(os.Getenv("NO_COLOR") == ""),
 		)
@@ -170,8 +184,9 @@ func (p *progress) end() {
 	}
 }
 
-// follow shows how far the daemon is with a task, until stop returns.
-func (p *progress) follow(ctx context.Context, c *client.Client, kind, image string) (stop func()) {
+// follow shows how far the daemon is with what it does to an image, until stop
+// returns.
+func (p *progress) follow(ctx context.Context, c *client.Client, image string) (stop func()) {
 	if p.quiet {
 		return func() {}
 	}
@@ -184,8 +199,8 @@ func (p *progress) follow(ctx context.Context, c *client.Client, kind, image str
 				return
 			}
 			for _, t := range s.Tasks {
-				if t.Kind == kind && (t.Image == image || strings.HasSuffix(image, "/"+t.Image)) {
-					p.set(t.Done, t.Total)
+				if t.Image != "" && (t.Image == image || strings.HasSuffix(image, "/"+t.Image)) {
+					p.set(t.Kind, t.Done, t.Total)
 				}
 			}
 		}

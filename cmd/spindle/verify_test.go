@@ -30,13 +30,13 @@ func TestProgress(t *testing.T) {
 		done, total int64
 		want        string
 	}{
-		{false, 1 << 20, 4 << 20, "25%"},
+		{false, 1 << 20, 4 << 20, "unpacking x.iso  25%"},
 		{false, 0, 0, ""}, // it is not known yet
 		{true, 1 << 20, 4 << 20, ""},
 	} {
 		var out strings.Builder
 		p := &progress{w: &out, title: "x.iso", quiet: tt.quiet}
-		p.set(tt.done, tt.total)
+		p.of("unpack")(tt.done, tt.total)
 		if got := out.String(); !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") || strings.Contains(got, "\x1b[3") {
 			t.Errorf("%+v prints %q", tt, got)
 		}

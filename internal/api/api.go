@@ -83,6 +83,7 @@ func (h *handler) images(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) inspect(w http.ResponseWriter, r *http.Request) {
+	takesLong(w) // the image may be unpacked first
 	info, err := h.s.Inspect(r.Context(), r.URL.Query().Get("name"))
 	h.answer(w, info, err)
 }
@@ -108,7 +109,7 @@ func (h *handler) insert(w http.ResponseWriter, r *http.Request) {
 	if !h.decode(w, r, &in) {
 		return
 	}
-	takesLong(w) // the image may be verified first
+	takesLong(w) // the image may be unpacked and verified first
 	h.change(w, r, func(t Tray) error { return t.Insert(r.Context(), in.Image, in.Force) })
 }
 

@@ -19,13 +19,14 @@ import (
 type ConvertOptions = convert.Options
 
 // Convert writes the image at path src as one at path dst, in the format that
-// its extension says.
-func Convert(ctx context.Context, src, dst string, o ConvertOptions) (client.Converted, error) {
-	d, _, err := new(isostore.Library).OpenFile(src, isostore.Options{})
+// its extension says. A packed one is unpacked for it: unpacking, which may be
+// nil, is told how far that is, in bytes.
+func Convert(ctx context.Context, src, dst string, o ConvertOptions, unpacking func(done, total int64)) (client.Converted, error) {
+	d, _, done, err := isostore.OpenUnpacked(ctx, src, isostore.Options{}, unpacking)
 	if err != nil {
 		return client.Converted{}, err
 	}
-	defer d.Close()
+	defer done()
 	r, err := convert.Convert(ctx, d, dst, o)
 	return client.Converted(r), err
 }
@@ -48,7 +49,7 @@ func Create(ctx context.Context, dst, from string, o CreateOptions, progress fun
 	if err := iso9660.Create(ctx, dst, root, o, progress); err != nil {
 		return client.Info{}, err
 	}
-	return Inspect(dst)
+	return Inspect(ctx, dst, nil)
 }
 
 func folderError(from string, err error) error {

@@ -52,6 +52,8 @@ type Daemon struct {
 	lock     *os.File
 	library  atomic.Pointer[isostore.Library]
 	index    *isostore.Index // of what is known of images
+	stateDir string          // of the start
+	cache    *isostore.Cache // of packed images; nil where there is none. The loop's
 	libs     libraries
 	news     news
 	reloads  chan struct{}
@@ -113,12 +115,14 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	if d.lock, err = lock(d.cfg.Daemon.State); err != nil {
 		return err
 	}
-	d.saver = newSaver(d.cfg.Daemon.State, d.onSaved)
+	d.stateDir = d.cfg.Daemon.State
+	d.saver = newSaver(d.stateDir, d.onSaved)
 	if d.index, err = isostore.OpenIndex(d.cfg.Daemon.State); err != nil {
 		d.log.Warn("library", "error", err)
 		d.alarm("index", err.Error())
 	}
-	lib, err := d.newLibrary(d.cfg)
+	d.openCache()
+	lib, err := d.newLibrary(d.cfg, d.cache)
 	if err != nil {
 		return err
 	}
@@ -204,6 +208,12 @@ func (d *Daemon) load(ctx context.Context, dr *drive) {
 }
 
 func (d *Daemon) missing(dr *drive, name string, err error) {
+	if errors.Is(err, isostore.ErrPacked) { // followLibrary has it unpacked
+		dr.failed = true
+		d.log.Info("the drive stays empty until its image is unpacked", "drive", dr.cfg.Name, "image", name)
+		d.alarm(dr.cfg.Name, "the drive is empty until "+name+" is unpacked")
+		return
+	}
 	if name == dr.cfg.Disc {
 		err = d.discError(d.cfg, dr.cfg, err)
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"spindle/config"
+	"spindle/isostore"
 	"spindle/isostore/disc"
 	"spindle/mmcemu"
 	"spindle/scsi"
@@ -190,6 +192,9 @@ func (d *Daemon) open(c config.Drive, name string) (opened, error) {
 	if isOutside(err) && name == c.Disc && !lib.Verified() {
 		dd, info, err = lib.OpenFile(name, o)
 		info.Name = name
+		if errors.Is(err, isostore.ErrPacked) {
+			return opened{}, errPackedOutside(name)
+		}
 	}
 	if err != nil {
 		return opened{}, err

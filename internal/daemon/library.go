@@ -36,13 +36,14 @@ func (l *libraries) await(images []string) {
 
 // mayPass reports whether an image may become good to insert by itself.
 func mayPass(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, isostore.ErrIncomplete) || errors.Is(err, isostore.ErrUnchecked)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, isostore.ErrIncomplete) ||
+		errors.Is(err, isostore.ErrUnchecked) || errors.Is(err, isostore.ErrPacked)
 }
 
 // newLibrary returns the library that a configuration asks for.
-func (d *Daemon) newLibrary(c *config.Config) (*isostore.Library, error) {
+func (d *Daemon) newLibrary(c *config.Config, cache *isostore.Cache) (*isostore.Library, error) {
 	return isostore.New(isostore.LibraryOptions{
-		Dirs: c.Library.Dirs, Index: d.index, Verified: c.Library.Verify == config.Required, Log: d.log,
+		Dirs: c.Library.Dirs, Index: d.index, Cache: cache, Verified: c.Library.Verify == config.Required, Log: d.log,
 		Changed: func() {
 			d.loop.post(func() {
 				d.libs.changed = true
@@ -85,14 +86,22 @@ func (d *Daemon) followLibrary() {
 		d.clearAlarm("index") // all is found out again
 	}
 	for _, dr := range d.drives {
-		if dr.failed && dr.state.Disc != "" && d.came(lib, dr.state.Disc, &dr.tried) {
-			d.retry(dr)
+		if dr.failed && dr.state.Disc != "" {
+			switch good, failed := d.came(lib, dr.state.Disc, &dr.tried); {
+			case good:
+				d.retry(dr)
+			case failed != "":
+				d.alarm(dr.cfg.Name, "the drive is empty: "+failed)
+			}
 		}
 		d.tryPending(dr)
 	}
 	for name, said := range d.libs.waits {
-		if d.came(lib, name, &said) {
+		switch good, failed := d.came(lib, name, &said); {
+		case good:
 			d.Reload()
+		case failed != "":
+			d.alarm("config", "the file is not used: "+failed)
 		}
 		d.libs.waits[name] = said
 	}
@@ -113,36 +122,25 @@ func (d *Daemon) checkLibrary(lib *isostore.Library) {
 }
 
 // came reports whether an image is good to insert that was not when *said was
-// what the library said of it. One that must be verified first is.
-func (d *Daemon) came(lib *isostore.Library, name string, said *string) bool {
+// what the library said of it. One that must be unpacked or verified first is;
+// failed says why it could not be unpacked.
+func (d *Daemon) came(lib *isostore.Library, name string, said *string) (good bool, failed string) {
 	e, ok := lib.Peek(name)
-	now := fmt.Sprint(e.State, e.Checks.State, e.Size, e.Modified.UnixNano())
+	now := fmt.Sprint(e.State, e.Error, e.Checks.State, e.Size, e.Modified.UnixNano())
 	if !ok || now == *said {
-		return false
+		return false, ""
 	}
 	*said = now
-	if e.State != isostore.Ready && e.State != isostore.Truncated {
-		return false
-	}
-	if lib.Verified() && e.Checks.State == isostore.Unchecked {
+	switch {
+	case e.State == isostore.Packed:
+		return false, d.unpackLater(lib, name)
+	case e.State != isostore.Ready && e.State != isostore.Truncated:
+		return false, ""
+	case lib.Verified() && e.Checks.State == isostore.Unchecked:
 		d.work(func() { lib.VerifyLater(name) })
-		return false
+		return false, ""
 	}
-	return e.Checks.State != isostore.Checking
-}
-
-// openVerified is open; where verified images alone are wanted and this one is
-// not verified yet, it waits for that.
-func (d *Daemon) openVerified(ctx context.Context, c config.Drive, name string) (opened, error) {
-	o, err := d.open(c, name)
-	if !errors.Is(err, isostore.ErrUnchecked) {
-		return o, err
-	}
-	d.log.Info("verifying before the insert", "drive", c.Name, "image", name)
-	if _, err := d.library.Load().Verify(ctx, name, nil); err != nil {
-		return opened{}, err
-	}
-	return d.open(c, name)
+	return e.Checks.State != isostore.Checking, ""
 }
 
 // Images implements api.Service.
@@ -188,8 +186,8 @@ func tasksOf(lib *isostore.Library) []client.Task {
 }
 
 // Inspect implements api.Service.
-func (s service) Inspect(_ context.Context, name string) (client.Info, error) {
-	info, err := s.d.library.Load().Inspect(name, isostore.Options{})
+func (s service) Inspect(ctx context.Context, name string) (client.Info, error) {
+	info, err := s.d.inspect(ctx, name)
 	if err != nil {
 		return client.Info{}, imageError(err)
 	}

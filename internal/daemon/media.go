@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"spindle/internal/api/client"
+	"spindle/isostore"
 	"spindle/mmcemu"
 )
 
@@ -186,6 +187,11 @@ func (d *Daemon) endPending(dr *drive, p *pending, o opened, err error) {
 	if err == nil {
 		err = d.place(dr, dr.begin(), o, false)
 	} else {
+		if errors.Is(err, isostore.ErrPacked) { // it was evicted since the reload
+			if failed := d.unpackLater(d.library.Load(), p.disc); failed != "" {
+				err = errors.New(failed)
+			}
+		}
 		d.alarm(dr.cfg.Name, fmt.Sprintf("pending insert: %v", err))
 	}
 	if err != nil {

@@ -37,6 +37,7 @@ type change struct {
 	cfg     *config.Config
 	diff    config.Changes
 	library *isostore.Library
+	cache   *isostore.Cache
 	missing error                // directories of it that cannot be read
 	waits   []string             // images that are not there yet: with them it may be good
 	discs   map[string]opened    // by drive: those that changed
@@ -59,19 +60,28 @@ func (d *Daemon) reload(ctx context.Context) error {
 		return err
 	}
 	var old *config.Config
+	var cache *isostore.Cache
 	var last map[string]string
 	if err := d.loop.call(ctx, func() {
-		old, last = d.cfg, map[string]string{}
+		old, cache, last = d.cfg, d.cache, map[string]string{}
 		for _, dr := range d.drives {
 			last[dr.cfg.Name] = dr.state.Configured
 		}
 	}); err != nil {
 		return err
 	}
-	c := &change{cfg: cfg, diff: config.Diff(old, cfg), discs: map[string]opened{}, listen: map[string]*listener{}}
-	if err := d.prepareChange(c, last); err != nil {
+	c := &change{cfg: cfg, cache: cache, diff: config.Diff(old, cfg), discs: map[string]opened{}, listen: map[string]*listener{}}
+	if err := d.prepareChange(ctx, c, old, last); err != nil {
 		c.discard()
-		d.loop.post(func() { d.libs.await(c.waits) })
+		d.loop.post(func() {
+			d.libs.await(c.waits)
+			for name, said := range d.libs.waits {
+				if c.diff.Library { // the library in force is another: what it has now does not count
+					d.came(d.library.Load(), name, &said)
+					d.libs.waits[name] = said
+				}
+			}
+		})
 		return err
 	}
 	if !d.loop.post(func() { d.apply(c) }) {
@@ -81,12 +91,15 @@ func (d *Daemon) reload(ctx context.Context) error {
 	return d.loop.call(ctx, func() {})
 }
 
-// prepareChange opens what the configuration c.cfg names and the one in force
-// does not. last is the disc of each drive that file or flag last asked for.
-func (d *Daemon) prepareChange(c *change, last map[string]string) (err error) {
+// prepareChange opens what the configuration c.cfg names and old, the one in
+// force, does not. last is the disc of each drive that file or flag last asked for.
+func (d *Daemon) prepareChange(ctx context.Context, c *change, old *config.Config, last map[string]string) (err error) {
 	c.library = d.library.Load()
 	if c.diff.Library {
-		if c.library, err = d.newLibrary(c.cfg); err != nil {
+		if err := d.cacheFor(c, old); err != nil {
+			return err
+		}
+		if c.library, err = d.newLibrary(c.cfg, c.cache); err != nil {
 			return c.cfg.At(err.Error(), "", "library", "dirs")
 		}
 	}
@@ -99,6 +112,9 @@ func (d *Daemon) prepareChange(c *change, last map[string]string) (err error) {
 			continue
 		}
 		o, err := d.open(dr, dr.Disc)
+		if c.diff.Library && errors.Is(err, isostore.ErrPacked) { // no library runs that would do it
+			o, err = d.openReady(ctx, dr, dr.Disc)
+		}
 		if err != nil {
 			errs = append(errs, d.discError(c.cfg, dr, err))
 			if mayPass(err) {
@@ -157,6 +173,7 @@ func (d *Daemon) apply(c *change) {
 	d.libs.checks++
 	d.noteLibrary(c.missing)
 	if c.diff.Library {
+		d.useCache(c)
 		d.runLibrary(c.library)
 	}
 	for _, w := range c.cfg.Warnings {
@@ -275,6 +292,9 @@ func (d *Daemon) retry(dr *drive) {
 	act, cfg, name := dr.begin(), dr.cfg, dr.state.Disc
 	d.work(func() {
 		o, err := d.open(cfg, name)
+		if errors.Is(err, isostore.ErrPacked) {
+			d.library.Load().UnpackLater(name) // also where it failed before
+		}
 		if !d.loop.post(func() {
 			if err == nil {
 				err = d.place(dr, act, o, false)

@@ -24,6 +24,9 @@ func (d *Daemon) abandon() {
 	if d.watcher != nil {
 		d.watcher.Close()
 	}
+	if d.cache != nil {
+		d.cache.Close()
+	}
 	if d.lock != nil {
 		d.lock.Close()
 	}

@@ -59,13 +59,14 @@ func infoOf(info isostore.Info) (out client.Info, err error) {
 	return out, err
 }
 
-// Inspect says what the image at path is, without a daemon.
-func Inspect(path string) (client.Info, error) {
-	dd, info, err := new(isostore.Library).OpenFile(path, isostore.Options{})
+// Inspect says what the image at path is, without a daemon. A packed one is
+// unpacked for it: tell, which may be nil, is told how far that is, in bytes.
+func Inspect(ctx context.Context, path string, tell func(done, total int64)) (client.Info, error) {
+	_, info, done, err := isostore.OpenUnpacked(ctx, path, isostore.Options{}, tell)
 	if err != nil {
 		return client.Info{}, err
 	}
-	dd.Close()
+	done()
 	return infoOf(info)
 }
 
@@ -91,7 +92,7 @@ func (t *tray) Insert(ctx context.Context, image string, force bool) error {
 	if err := t.d.loop.call(ctx, func() { act, c = t.dr.begin(), t.dr.cfg }); err != nil {
 		return err
 	}
-	o, err := t.d.openVerified(ctx, c, image)
+	o, err := t.d.openReady(ctx, c, image)
 	if err != nil {
 		return imageError(err)
 	}

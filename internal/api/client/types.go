@@ -89,14 +89,14 @@ type Gadget struct {
 
 // An Alarm is something that needs a person.
 type Alarm struct {
-	About string    `json:"about"` // config, state, library, library-watch, index, storage or a drive's name
+	About string    `json:"about"` // config, state, library, library-watch, index, cache, storage or a drive's name
 	Text  string    `json:"text"`
 	Since time.Time `json:"since"`
 }
 
 // A Task is long work that goes on.
 type Task struct {
-	Kind  string `json:"kind"`            // identify or verify
+	Kind  string `json:"kind"`            // identify, verify or unpack
 	Image string `json:"image,omitempty"` // none of identify, which is for many
 	Done  int64  `json:"done"`            // bytes; of identify, images
 	Total int64  `json:"total"`
@@ -108,8 +108,8 @@ type Image struct {
 	Dir      string    `json:"dir"`
 	Size     int64     `json:"size"`
 	Modified time.Time `json:"modified"`
-	State    string    `json:"state"`           // incomplete, identifying, ready, truncated or error
-	Error    string    `json:"error,omitempty"` // why it is incomplete, or cannot be opened
+	State    string    `json:"state"`           // incomplete, identifying, ready, truncated, packed or error
+	Error    string    `json:"error,omitempty"` // why it is incomplete, cannot be opened, or could not be unpacked
 
 	Format      string   `json:"format,omitempty"`
 	Medium      string   `json:"medium,omitempty"`
@@ -117,7 +117,7 @@ type Image struct {
 	FileSystems []string `json:"filesystems,omitempty"`
 	Sessions    int      `json:"sessions,omitempty"`
 	Tracks      int      `json:"tracks,omitempty"`
-	Boot        []string `json:"boot,omitempty"` // what it boots: BIOS, EFI, …
+	Boot        []string `json:"boot,omitempty"` // who can boot it: BIOS, UEFI x64, …
 	Created     string   `json:"created,omitempty"`
 	Publisher   string   `json:"publisher,omitempty"`
 	Warnings    []string `json:"warnings,omitempty"`
@@ -169,7 +169,7 @@ type Info struct {
 	Boot        []InfoBoot    `json:"boot,omitempty"`
 	BootBy      []string      `json:"boot_by,omitempty"`   // BIOS, UEFI x64, …
 	Hybrid      []string      `json:"hybrid,omitempty"`    // mbr, gpt, apm
-	Files       []string      `json:"files,omitempty"`     // others that the image consists of
+	Files       []string      `json:"files,omitempty"`     // others that the image consists of, relative to its directory
 	Truncated   bool          `json:"truncated,omitempty"` // a file is shorter than the image says
 	Warnings    []string      `json:"warnings,omitempty"`
 }
