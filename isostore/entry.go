@@ -26,7 +26,7 @@ const (
 type Entry struct {
 	Name     string    `json:"name"` // what OpenDisc takes
 	Dir      string    `json:"dir"`  // the directory of the library that it is in
-	Size     int64     `json:"size"` // of its own file, in bytes
+	Size     int64     `json:"size"` // of all its files, in bytes; of its own while no more is known
 	Modified time.Time `json:"modified"`
 	State    State     `json:"state"`
 	Error    string    `json:"error,omitempty"` // why it is incomplete, cannot be opened, or could not be unpacked
@@ -200,6 +200,9 @@ func (l *Library) entry(p place, r *record) Entry {
 func (e *Entry) fill(k *known) {
 	s := &k.sum
 	e.State, e.Info = Ready, k.Info
+	if s.Size > 0 {
+		e.Size = s.Size
+	}
 	e.Format, e.Medium, e.Label = s.Format, s.Medium, s.Label
 	e.FileSystems, e.Warnings, e.Publisher, e.Boot = s.FileSystems, s.Warnings, s.Publisher, s.BootBy
 	_ = json.Unmarshal(s.Created, &e.Created) // where it is no text it is in Info

@@ -13,7 +13,7 @@ import (
 // identifyVersion is that of the code that identifies images, here and in
 // package image: raise it when that finds out more, so that what the index has
 // is found out anew.
-const identifyVersion = 2
+const identifyVersion = 3
 
 // A known is what was found out about an image, as the index keeps it, for the
 // bytes that its stamps stand for. It is not changed once others see it.
@@ -45,6 +45,7 @@ type digest struct {
 // A summary is what a list shows of an image.
 type summary struct {
 	Format      string          `json:"format"`
+	Size        int64           `json:"size"` // of all its files
 	Medium      string          `json:"medium"`
 	Label       string          `json:"label"`
 	FileSystems []string        `json:"filesystems"`

@@ -78,6 +78,11 @@ func printInfo(w io.Writer, i *client.Info) {
 		row("boot image", fmt.Sprintf("%s at block %d", strings.Join(append([]string{b.Platform}, b.Architectures...), " "), b.LBA))
 	}
 	row("from a disk", strings.Join(i.Hybrid, ", "))
+	if c := i.Checks; c != nil {
+		row("state", checked(i.State, c))
+		row("checked by", strings.Join(baseNames(c.By), ", "))
+		row("sha256", c.SHA256)
+	}
 	for _, text := range i.Warnings {
 		row("warning", text)
 	}

@@ -94,7 +94,7 @@ func printImages(w io.Writer, list []client.Image) {
 	t := table(w)
 	fmt.Fprintln(t, "NAME\tFORMAT\tMEDIUM\tSIZE\tLABEL\tBOOT\tSTATE")
 	for _, i := range list {
-		state := checked(&i)
+		state := checked(i.State, &i.Checks)
 		if i.Error != "" {
 			state += ": " + oneLine(i.Error)
 		}

@@ -56,7 +56,7 @@ func TestStatesOfImages(t *testing.T) {
 		{"ready", client.Checks{State: "failed"}, "ready, FAILED"},
 		{"ready", client.Checks{State: "checking", Done: 1, Total: 2}, "ready, checking 50 %"},
 	} {
-		if got := checked(&client.Image{State: tt.state, Checks: tt.checks}); got != tt.want {
+		if got := checked(tt.state, &tt.checks); got != tt.want {
 			t.Errorf("%s, %+v is shown as %q, want %q", tt.state, tt.checks, got, tt.want)
 		}
 	}

@@ -218,13 +218,13 @@ func percent(done, total int64) string {
 
 // checked is what a list says of an image: its state, then how far its content
 // is known to be right.
-func checked(i *client.Image) string {
-	text := i.State
-	switch i.Checks.State {
+func checked(state string, c *client.Checks) string {
+	text := state
+	switch c.State {
 	case "checking":
-		text += ", checking " + percent(i.Checks.Done, i.Checks.Total)
+		text += ", checking " + percent(c.Done, c.Total)
 	case "ok", "unchecked":
-		text += ", " + cmp.Or(map[string]string{"ok": "verified"}[i.Checks.State], i.Checks.State)
+		text += ", " + cmp.Or(map[string]string{"ok": "verified"}[c.State], c.State)
 	case "failed":
 		text += ", FAILED"
 	}

@@ -191,7 +191,12 @@ func (s service) Inspect(ctx context.Context, name string) (client.Info, error) 
 	if err != nil {
 		return client.Info{}, imageError(err)
 	}
-	return infoOf(info)
+	out, err := infoOf(info)
+	if e, ok := s.d.library.Load().Entry(info.Name); ok && err == nil {
+		checks := checksOf(&e.Checks)
+		out.State, out.Checks = string(e.State), &checks
+	}
+	return out, err
 }
 
 // Verify implements api.Service.

@@ -66,6 +66,12 @@ func finish(s *source, open func(s *source) (disc.Disc, error)) (disc.Disc, Info
 	if s.info.ID == "" {
 		s.info.ID = s.id()
 	}
+	if s.file != nil {
+		s.info.Size = 0
+	}
+	for _, f := range s.files() {
+		s.info.Size += f.size
+	}
 	describe(d.Layout(), s.info)
 	identify(d, s.info)
 	return d, *s.info, nil

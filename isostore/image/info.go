@@ -11,7 +11,7 @@ type Info struct {
 	Medium      string      `json:"medium"`              // CD, DVD or BD
 	Layers      int         `json:"layers"`              // recorded layers
 	Blocks      int64       `json:"blocks"`              // blocks of 2048 bytes that a host can address
-	Size        int64       `json:"size"`                // of the file, in bytes
+	Size        int64       `json:"size"`                // of all its files, in bytes
 	Modified    time.Time   `json:"modified"`            // of the file
 	Label       string      `json:"label"`               // of the file system, ISO 9660 before UDF
 	FileSystems []string    `json:"filesystems"`         // among iso9660, rockridge, joliet, udf, hfs, hfsplus

@@ -172,6 +172,9 @@ type Info struct {
 	Files       []string      `json:"files,omitempty"`     // others that the image consists of, relative to its directory
 	Truncated   bool          `json:"truncated,omitempty"` // a file is shorter than the image says
 	Warnings    []string      `json:"warnings,omitempty"`
+	// What the library knows of it; none of a file that is in none.
+	State  string  `json:"state,omitempty"`
+	Checks *Checks `json:"checks,omitempty"`
 }
 
 // An InfoSession is a session of a disc.
