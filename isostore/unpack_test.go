@@ -266,4 +266,3 @@ func TestOpenUnpacked(t *testing.T) {
 		t.Errorf("VerifyFile = %+v, %v", c, err)
 	}
 }
-

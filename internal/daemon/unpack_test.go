@@ -90,32 +90,39 @@ func TestInsertPacked(t *testing.T) {
 // reload, and verified then where that is wanted.
 func TestConfiguredPacked(t *testing.T) {
 	for _, library := range []string{"", "verify = \"required\"\n"} {
-		r := newRig(t)
-		r.pack("a.iso", "p.iso.gz")
-		r.pack("b.iso", "q.iso.gz")
-		r.sums("p.iso.gz", "q.iso.gz")
-		r.writeLibrary(library, cd0+"disc = \"p.iso.gz\"\n")
-		r.must(r.tryStart())
-		r.awaitDisc("ready p.iso.gz")
-		r.writeLibrary(library, cd0+"disc = \"q.iso.gz\"\n")
-		r.awaitDisc("ready q.iso.gz")
-		r.await("no alarm", func(s *client.Status) bool { return len(s.Alarms) == 0 })
-		// The library and the disc change at once.
-		other := r.path("other")
-		r.must(os.Mkdir(other, 0o755))
-		r.must(os.WriteFile(other+"/new.iso.gz", r.pack("c.iso", "new.iso.gz"), 0o644))
-		r.must(os.Remove(r.path("images/new.iso.gz")))
-		if library == "" {
-			r.writeLibrary(library, cd0+"disc = \"new.iso.gz\"\n")
-			text := strings.Replace(readFile(t, r.path("spindle.toml")), "dirs = [", "cache = \"elsewhere\"\ndirs = [\""+other+"\", ", 1)
-			r.must(os.WriteFile(r.path("spindle.toml"), []byte(text), 0o644))
-			r.awaitDisc("ready new.iso.gz")
-			if found, _ := filepath.Glob(r.path("elsewhere/*.img")); len(found) != 1 {
-				t.Errorf("the new cache holds %q", found)
-			}
-		}
-		r.end()
+		t.Run(library, func(t *testing.T) {
+			t.Parallel()
+			configuredPacked(t, library)
+		})
 	}
+}
+
+func configuredPacked(t *testing.T, library string) {
+	r := newRig(t)
+	r.pack("a.iso", "p.iso.gz")
+	r.pack("b.iso", "q.iso.gz")
+	r.sums("p.iso.gz", "q.iso.gz")
+	r.writeLibrary(library, cd0+"disc = \"p.iso.gz\"\n")
+	r.must(r.tryStart())
+	r.awaitDisc("ready p.iso.gz")
+	r.writeLibrary(library, cd0+"disc = \"q.iso.gz\"\n")
+	r.awaitDisc("ready q.iso.gz")
+	r.await("no alarm", func(s *client.Status) bool { return len(s.Alarms) == 0 })
+	// The library and the disc change at once.
+	other := r.path("other")
+	r.must(os.Mkdir(other, 0o755))
+	r.must(os.WriteFile(other+"/new.iso.gz", r.pack("c.iso", "new.iso.gz"), 0o644))
+	r.must(os.Remove(r.path("images/new.iso.gz")))
+	if library == "" {
+		r.writeLibrary(library, cd0+"disc = \"new.iso.gz\"\n")
+		text := strings.Replace(readFile(t, r.path("spindle.toml")), "dirs = [", "cache = \"elsewhere\"\ndirs = [\""+other+"\", ", 1)
+		r.must(os.WriteFile(r.path("spindle.toml"), []byte(text), 0o644))
+		r.awaitDisc("ready new.iso.gz")
+		if found, _ := filepath.Glob(r.path("elsewhere/*.img")); len(found) != 1 {
+			t.Errorf("the new cache holds %q", found)
+		}
+	}
+	r.end()
 }
 
 // What cannot be unpacked is said, with what to do, and goes in when it can be.
@@ -214,10 +221,11 @@ func TestUnpackingEnds(t *testing.T) {
 		t.Error("the insert succeeded")
 	}
 	r.await("no task", func(s *client.Status) bool { return len(s.Tasks) == 0 })
+	r.wants("empty")
+	r.end()
 	if left, _ := filepath.Glob(r.path("state/cache/*")); len(left) != 0 {
 		t.Errorf("left in the cache: %q", left)
 	}
-	r.wants("empty")
 }
 
 // A folder in the drive that changes is an alarm, and another medium when it is
