@@ -69,6 +69,16 @@ func (m *maker) iso(img lab.Image) (string, *content) {
 // small is a file system of about 400 blocks.
 var small = lab.Image{Size: 500_000, Seed: 60, Label: "SMALL"}
 
+// packed makes a disc of a small file system, by a tool that packs it.
+func packed(name, tool string, args ...string) func(m *maker) (string, *content) {
+	return func(m *maker) (string, *content) {
+		_, c := m.iso(small)
+		m.tool(tool, args...)
+		os.Remove(m.path("disc.iso"))
+		return name, c
+	}
+}
+
 // source makes a disc by the fixtures.
 func source(name string, src func() *fixture.Source, write func(dir string, src *fixture.Source) error) func(m *maker) (string, *content) {
 	return func(m *maker) (string, *content) {
@@ -166,6 +176,10 @@ var formatDiscs = []formatDisc{
 	{"zst: seekable", nil, source("disc.iso.zst", dataDisc, func(dir string, s *fixture.Source) error {
 		return fixture.WriteZstd(dir, "disc", s, fixture.ZstdOptions{Checksums: true})
 	})},
+	{"zst by zstd, in one frame", []string{"xorriso", "zstd"}, packed("disc.iso.zst", "zstd", "-q", "disc.iso")},
+	{"gz by gzip", []string{"xorriso", "gzip"}, packed("disc.iso.gz", "gzip", "disc.iso")},
+	{"xz by xz", []string{"xorriso", "xz"}, packed("disc.iso.xz", "xz", "-0", "disc.iso")},
+	{"bz2 by bzip2", []string{"xorriso", "bzip2"}, packed("disc.iso.bz2", "bzip2", "disc.iso")},
 	{"ecm: of a raw image", nil, func(m *maker) (string, *content) {
 		c := &content{Source: formOne()}
 		var b []byte
