@@ -51,10 +51,21 @@ func TestCompanionsOfFormats(t *testing.T) {
 		if !ok || e.State != Ready || err != nil || n > 0 && len(info.Files) != n || len(info.Files) == 0 {
 			t.Errorf("%s: %s %s, files %q, %v; want %d files", e.Name, e.State, e.Error, info.Files, err, n)
 		}
+		fi, err := os.Stat(dir + "/" + e.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := fi.Size()
 		for _, f := range info.Files {
-			if _, err := os.Stat(dir + "/sub/deep/" + f); err != nil {
+			fi, err := os.Stat(dir + "/sub/deep/" + f)
+			if err != nil {
 				t.Errorf("%s: its file is not beside it: %v", name, err)
+				continue
 			}
+			size += fi.Size()
+		}
+		if e.Size != size || info.Size != size {
+			t.Errorf("%s is listed with %d bytes, inspected with %d, its files have %d", name, e.Size, info.Size, size)
 		}
 	}
 	// Another directory above it: nothing is found out anew.
