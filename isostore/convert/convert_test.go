@@ -93,6 +93,14 @@ func TestThereAndBack(t *testing.T) {
 		}, "a.ccd", true, true},
 	}
 	for source, src := range sources {
+		theirs := t.TempDir()
+		if err := fixture.WriteCUE(theirs, "a", src, fixture.CUEOptions{CDText: true}); err != nil {
+			t.Fatal(err)
+		}
+		var bins [][]byte
+		for i := range src.Sessions {
+			bins = append(bins, sessionBIN(src, i))
+		}
 		for _, tt := range tests {
 			t.Run(tt.name+" "+source, func(t *testing.T) {
 				t.Parallel()
@@ -106,18 +114,11 @@ func TestThereAndBack(t *testing.T) {
 					t.Errorf("to a CUE sheet: %v; want that sub-channels would be lost: %v", err, tt.sub)
 				}
 				r := convertTo(t, chd, cue, Options{Lossy: tt.sub, Force: true})
-				for i := range src.Sessions {
-					bin := r.Files[len(r.Files)-len(src.Sessions)+i]
-					if got, err := os.ReadFile(bin); err != nil || !bytes.Equal(got, sessionBIN(src, i)) {
-						t.Errorf("%s: %d bytes, %v; want the %d of session %d", bin, len(got), err, len(sessionBIN(src, i)), i+1)
+				for i, want := range bins {
+					bin := r.Files[len(r.Files)-len(bins)+i]
+					if got, err := os.ReadFile(bin); err != nil || !bytes.Equal(got, want) {
+						t.Errorf("%s: %d bytes, %v; want the %d of session %d", bin, len(got), err, len(want), i+1)
 					}
-				}
-				theirs := filepath.Join(dir, "theirs")
-				if err := os.Mkdir(theirs, 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := fixture.WriteCUE(theirs, "a", src, fixture.CUEOptions{CDText: true}); err != nil {
-					t.Fatal(err)
 				}
 				want := open(t, filepath.Join(theirs, "a.cue")).Layout()
 				if !tt.names {
