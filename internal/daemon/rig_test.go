@@ -72,7 +72,14 @@ func (r *rig) copyImage(from, to string) {
 // write puts a configuration in the place of the old one, as editors do.
 func (r *rig) write(drives string) {
 	r.t.Helper()
-	text := fmt.Sprintf("[library]\ndirs = [%q]\n[daemon]\nstate = %q\nsocket = %q\n", r.path("images"), r.path("state"), r.path("s"))
+	r.writeLibrary("", drives, r.path("images"))
+}
+
+// writeLibrary is write with more lines in [library], and those directories.
+func (r *rig) writeLibrary(lines, drives string, dirs ...string) {
+	r.t.Helper()
+	text := "[library]\n" + lines + "dirs = [\"" + strings.Join(dirs, "\", \"") + "\"]\n"
+	text += fmt.Sprintf("[daemon]\nstate = %q\nsocket = %q\n", r.path("state"), r.path("s"))
 	if !strings.Contains(drives, "[iscsi]") {
 		text += "[iscsi]\nlisten = [\"127.0.0.1:0\"]\n"
 	}

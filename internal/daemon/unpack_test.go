@@ -35,14 +35,6 @@ func (r *rig) pack(from, to string) []byte {
 	return b
 }
 
-// writeLibrary writes a configuration with more lines in [library].
-func (r *rig) writeLibrary(lines, drives string) {
-	r.t.Helper()
-	r.write(drives)
-	text := strings.Replace(readFile(r.t, r.path("spindle.toml")), "[library]\n", "[library]\n"+lines, 1)
-	r.must(os.WriteFile(r.path("spindle.toml"), []byte(text), 0o644))
-}
-
 func imageNamed(list []client.Image, name string) client.Image {
 	for _, i := range list {
 		if i.Name == name {
@@ -99,13 +91,14 @@ func TestConfiguredPacked(t *testing.T) {
 
 func configuredPacked(t *testing.T, library string) {
 	r := newRig(t)
+	images := r.path("images")
 	r.pack("a.iso", "p.iso.gz")
 	r.pack("b.iso", "q.iso.gz")
 	r.sums("p.iso.gz", "q.iso.gz")
-	r.writeLibrary(library, cd0+"disc = \"p.iso.gz\"\n")
+	r.writeLibrary(library, cd0+"disc = \"p.iso.gz\"\n", images)
 	r.must(r.tryStart())
 	r.awaitDisc("ready p.iso.gz")
-	r.writeLibrary(library, cd0+"disc = \"q.iso.gz\"\n")
+	r.writeLibrary(library, cd0+"disc = \"q.iso.gz\"\n", images)
 	r.awaitDisc("ready q.iso.gz")
 	r.await("no alarm", func(s *client.Status) bool { return len(s.Alarms) == 0 })
 	// The library and the disc change at once.
@@ -114,9 +107,7 @@ func configuredPacked(t *testing.T, library string) {
 	r.must(os.WriteFile(other+"/new.iso.gz", r.pack("c.iso", "new.iso.gz"), 0o644))
 	r.must(os.Remove(r.path("images/new.iso.gz")))
 	if library == "" {
-		r.writeLibrary(library, cd0+"disc = \"new.iso.gz\"\n")
-		text := strings.Replace(readFile(t, r.path("spindle.toml")), "dirs = [", "cache = \"elsewhere\"\ndirs = [\""+other+"\", ", 1)
-		r.must(os.WriteFile(r.path("spindle.toml"), []byte(text), 0o644))
+		r.writeLibrary("cache = \"elsewhere\"\n", cd0+"disc = \"new.iso.gz\"\n", other, images)
 		r.awaitDisc("ready new.iso.gz")
 		if found, _ := filepath.Glob(r.path("elsewhere/*.img")); len(found) != 1 {
 			t.Errorf("the new cache holds %q", found)
@@ -128,11 +119,12 @@ func configuredPacked(t *testing.T, library string) {
 // What cannot be unpacked is said, with what to do, and goes in when it can be.
 func TestCannotUnpack(t *testing.T) {
 	r := newRig(t)
+	images := r.path("images")
 	good := r.pack("a.iso", "p.iso.gz")
 	r.must(os.WriteFile(r.path("images/p.iso.gz"), good[:len(good)-9], 0o644))
 	r.pack("b.iso", "q.iso.gz")
 	hasP, hasQ := cd0+"disc = \"p.iso.gz\"\n", cd0+"disc = \"q.iso.gz\"\n"
-	r.writeLibrary("cache_size = \"1KiB\"\n", hasQ)
+	r.writeLibrary("cache_size = \"1KiB\"\n", hasQ, images)
 	r.must(r.tryStart())
 	refused := func(image, reason string) {
 		t.Helper()
@@ -150,18 +142,18 @@ func TestCannotUnpack(t *testing.T) {
 	}
 	alarmed("the cache may hold 1024 bytes")
 	refused("q.iso.gz", "the cache may hold 1024 bytes")
-	r.writeLibrary("cache_size = \"1GB\"\n", hasQ)
+	r.writeLibrary("cache_size = \"1GB\"\n", hasQ, images)
 	r.awaitDisc("ready q.iso.gz") // a reload tries again
 	refused("p.iso.gz", "p.iso.gz: damaged image: byte ")
 	r.end()
-	r.writeLibrary("cache_size = \"1GB\"\n", hasP)
+	r.writeLibrary("cache_size = \"1GB\"\n", hasP, images)
 	r.must(r.tryStart())
 	alarmed("p.iso.gz: damaged image: byte ")
 	r.must(r.insert("q.iso.gz", false))
 	r.must(r.eject(false))
-	r.writeLibrary("cache_size = \"1GB\"\n", cd0)
+	r.writeLibrary("cache_size = \"1GB\"\n", cd0, images)
 	r.must(r.d.reload(t.Context()))
-	r.writeLibrary("cache_size = \"1GB\"\n", hasP)
+	r.writeLibrary("cache_size = \"1GB\"\n", hasP, images)
 	r.await("alarm of the configuration", func(s *client.Status) bool {
 		text := alarmAbout(s, "config")
 		return strings.HasPrefix(text, "the file is not used: ") && strings.Contains(text, "damaged image")
@@ -186,8 +178,7 @@ func TestNoCache(t *testing.T) {
 	if err := r.insert("p.iso.gz", false); err == nil || !strings.Contains(err.Error(), "there is no cache") {
 		t.Errorf("insert of a packed image: %v", err)
 	}
-	text := strings.Replace(readFile(t, r.path("spindle.toml")), "[library]\n", "[library]\ncache = \"ok\"\n", 1)
-	r.must(os.WriteFile(r.path("spindle.toml"), []byte(text), 0o644))
+	r.writeLibrary("cache = \"ok\"\n", cd0HasA, r.path("images"))
 	r.await("no alarm", func(s *client.Status) bool { return len(s.Alarms) == 0 })
 	r.must(r.insert("p.iso.gz", false))
 }
