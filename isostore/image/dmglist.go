@@ -24,11 +24,42 @@ type dmgWalker struct {
 	d    *xml.Decoder
 	path []string // keys of the dicts and arrays that are open; "" without one
 	key  string   // the last one read
+	in   bool     // the <plist>, which stands around all
+}
+
+// dmgMaxTag bounds what stands between < and >: the parser keeps all attributes
+// of an element, and each takes many times its bytes.
+const dmgMaxTag = 4096
+
+// A tagLimiter reads text whose tags are not longer than that.
+type tagLimiter struct {
+	r    io.Reader
+	n    int64 // bytes read
+	tag  int64 // of them, where the last < stands that no > ends
+	open bool
+}
+
+// Read implements io.Reader.
+func (l *tagLimiter) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	for i, c := range p[:n] {
+		at := l.n + int64(i)
+		switch {
+		case c == '<' && !l.open:
+			l.tag, l.open = at, true
+		case c == '>':
+			l.open = false
+		case l.open && at-l.tag > dmgMaxTag:
+			return i, fmt.Errorf("a tag of more than %d bytes from byte %d on", dmgMaxTag, l.tag)
+		}
+	}
+	l.n += int64(n)
+	return n, err
 }
 
 // dmgTables calls table for each run table of a property list.
 func dmgTables(r io.Reader, table func(b []byte) error) error {
-	w := &dmgWalker{d: xml.NewDecoder(r)}
+	w := &dmgWalker{d: xml.NewDecoder(&tagLimiter{r: r})}
 	for {
 		t, err := w.d.Token()
 		if err == io.EOF {
@@ -55,6 +86,10 @@ func dmgTables(r io.Reader, table func(b []byte) error) error {
 func (w *dmgWalker) start(t xml.StartElement, table func(b []byte) error) error {
 	switch t.Name.Local {
 	case "plist":
+		if w.in {
+			return fmt.Errorf("%w: byte %d: a <plist> in another", ErrDamaged, w.d.InputOffset())
+		}
+		w.in = true
 	case "dict", "array":
 		if len(w.path) >= dmgMaxDepth {
 			return fmt.Errorf("%w: byte %d: nested deeper than %d", ErrDamaged, w.d.InputOffset(), dmgMaxDepth)

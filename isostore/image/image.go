@@ -59,9 +59,12 @@ func Open(root *os.Root, name string, o Options) (disc.Disc, Info, error) {
 // finish opens a source and describes what it is.
 func finish(s *source, open func(s *source) (disc.Disc, error)) (disc.Disc, Info, error) {
 	d, err := open(s)
+	for i, text := range s.info.Warnings {
+		s.info.Warnings[i] = brief(text)
+	}
 	if err != nil {
 		s.Close()
-		return nil, *s.info, fmt.Errorf("%s: %w", s.path, err)
+		return nil, *s.info, briefError{fmt.Errorf("%s: %w", s.path, err)}
 	}
 	if s.info.ID == "" {
 		s.info.ID = s.id()

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"spindle/isostore/disc"
 )
@@ -33,6 +34,7 @@ type source struct {
 	options Options
 	info    *Info
 	others  []*file
+	sounds  map[*file]cueData // those of audio that openSound opened
 	closers []func()
 }
 
@@ -84,9 +86,14 @@ func (s *source) id() string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// warn says in the image's description what is odd.
+// maxInfoWarnings bounds the warnings about an image.
+const maxInfoWarnings = 64
+
+// warn says in the image's description what is odd, until there is enough.
 func (s *source) warn(format string, args ...any) {
-	s.info.Warnings = append(s.info.Warnings, fmt.Sprintf(format, args...))
+	if len(s.info.Warnings) < maxInfoWarnings {
+		s.info.Warnings = append(s.info.Warnings, fmt.Sprintf(format, args...))
+	}
 }
 
 // maxCompanions bounds the files of one image: a CUE sheet has at most one a
@@ -106,11 +113,17 @@ func (s *source) companion(name string) (*file, error) {
 		if err == nil {
 			return f, nil
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		if !noSuchFile(err) {
 			return nil, err
 		}
 	}
 	return nil, fmt.Errorf("its file %q is missing: %w (hint: put it beside %s)", name, fs.ErrNotExist, path.Base(s.name))
+}
+
+// noSuchFile reports whether err says that no file can have that name here: one
+// that is too long, or lies below what is no directory, is missing as any other.
+func noSuchFile(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // candidates are the paths below root at which a companion may lie.

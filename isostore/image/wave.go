@@ -33,8 +33,24 @@ var otherSounds = []struct{ magic, what string }{
 
 // openSound opens a file of audio by its content: RIFF WAVE, AIFF or FLAC of
 // 44.1 kHz, 16 bits and two channels, as a CD has it. What does not fill the
-// last sector is filled up with silence.
+// last sector is filled up with silence. A file that is opened already is not
+// opened again: sheets may name one a thousand times.
 func openSound(s *source, f *file) (cueData, error) {
+	if d, ok := s.sounds[f]; ok {
+		return d, nil
+	}
+	d, err := newSound(s, f)
+	if err == nil {
+		if s.sounds == nil {
+			s.sounds = make(map[*file]cueData)
+		}
+		s.sounds[f] = d
+	}
+	return d, err
+}
+
+// newSound is openSound for a file that is not opened yet.
+func newSound(s *source, f *file) (cueData, error) {
 	head := make([]byte, 12)
 	if n, err := f.ReadAt(head, 0); n < len(head) {
 		return cueData{}, fmt.Errorf("byte 0: %w: no header of audio: %w", ErrDamaged, noEOF(err))

@@ -1,0 +1,83 @@
+package image
+
+import (
+	"encoding/binary"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// udif is a property list as a UDIF image without data has it.
+func udif(list string) []byte {
+	k := make([]byte, dmgTrailer)
+	copy(k, "koly\x00\x00\x00\x04\x00\x00\x02\x00")
+	binary.BigEndian.PutUint64(k[224:], uint64(len(list)))
+	return append([]byte(list), k...)
+}
+
+// longFLAC is a FLAC file of a frame that says it is as long as a CD.
+func longFLAC() []byte {
+	b := []byte(fuzzFLAC)
+	binary.BigEndian.PutUint32(b[22:], 449850*588)
+	return b
+}
+
+// TestHostile opens images that ask for far more memory than they have bytes:
+// fuzzOpen bounds what is allocated.
+func TestHostile(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		files map[string][]byte
+	}{
+		{"a sound in many parts.toc", map[string][]byte{
+			"x.flac": longFLAC(),
+			"x":      []byte("CD_DA\n" + strings.Repeat("TRACK AUDIO\n"+strings.Repeat("FILE \"x.flac\" 0 588\n", 40), 99)),
+		}},
+		{"nested lists.dmg", map[string][]byte{"x": udif(strings.Repeat("<plist>", dmgMaxList/8))}},
+		{"attributes.dmg", map[string][]byte{"x": udif("<plist " + strings.Repeat("a='' ", dmgMaxList/6) + ">")}},
+		{"a comment.dmg", map[string][]byte{"x": udif("<!--" + strings.Repeat("<", dmgMaxList/2) + "-->")}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			name := "x" + filepath.Ext(tt.name)
+			tt.files[name] = tt.files["x"]
+			fuzzOpen(t, t.TempDir(), name, tt.files)
+		})
+	}
+}
+
+// TestBrief opens images that quote a lot of what is in them.
+func TestBrief(t *testing.T) {
+	long := strings.Repeat("é", 1<<18)
+	dir := t.TempDir()
+	write(t, dir, "a.bin", make([]byte, 2352*300))
+	write(t, dir, "a.cue", []byte(long+"\nFILE a.bin BINARY\nTRACK 01 AUDIO\nINDEX 01 00:00:00\n"))
+	write(t, dir, "b.cue", []byte("FILE a.bin "+long+"\nTRACK 01 AUDIO\nINDEX 01 00:00:00\n"))
+	write(t, dir, "c.cue", []byte("FILE "+long+" BINARY\nTRACK 01 AUDIO\nINDEX 01 00:00:00\n"))
+	info, err := Inspect(filepath.Join(dir, "a.cue"), Options{})
+	if err != nil || len(info.Warnings) != 1 || len(info.Warnings[0]) > maxBrief || !strings.HasSuffix(info.Warnings[0], "is left out") {
+		t.Errorf("%d warnings, %v", len(info.Warnings), err)
+	}
+	for name, end := range map[string]string{"b.cue": "is no known kind of a file", "c.cue": "(hint: put it beside c.cue)"} {
+		_, err := Inspect(filepath.Join(dir, name), Options{})
+		if err == nil || len(err.Error()) > maxBrief || !strings.HasSuffix(err.Error(), end) || !strings.Contains(err.Error(), name+": line 1: ") {
+			t.Errorf("%s: %.200v", name, err)
+		}
+	}
+	if _, err := Inspect(filepath.Join(dir, "b.cue"), Options{}); !errors.Is(err, ErrDamaged) {
+		t.Errorf("the cut error is not ErrDamaged: %.200v", err)
+	}
+}
+
+// TestCompanionNotDirectory opens a sheet whose file lies, by its name, in a
+// folder that is a file here: it is taken from beside the sheet.
+func TestCompanionNotDirectory(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "disc", []byte("notes"))
+	write(t, dir, "a.bin", make([]byte, 2352*300))
+	write(t, dir, "a.cue", []byte(`FILE "disc\a.bin" BINARY`+"\nTRACK 01 AUDIO\nINDEX 01 00:00:00\n"))
+	info, err := Inspect(filepath.Join(dir, "a.cue"), Options{})
+	if err != nil || info.Blocks != 300 {
+		t.Errorf("%d blocks, %v", info.Blocks, err)
+	}
+}
