@@ -10,11 +10,10 @@ import (
 )
 
 // writeCHD writes a CHD.
-func writeCHD(ctx context.Context, j *job, dir, base string) (names []string, err error) {
-	name := base + ".chd"
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+func writeCHD(ctx context.Context, j *job, dir string, names []string) (err error) {
+	f, err := os.OpenFile(filepath.Join(dir, names[0]), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	last := int64(0)
@@ -22,7 +21,7 @@ func writeCHD(ctx context.Context, j *job, dir, base string) (names []string, er
 		j.progress(int(done - last))
 		last = done
 	}); err != nil {
-		return nil, err
+		return err
 	}
-	return []string{name}, f.Sync()
+	return f.Sync()
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +22,8 @@ var ErrLossy = errors.New("something of the disc would be lost")
 type Options struct {
 	Lossy bool // leave out what the format cannot hold
 	Force bool // write over files that exist
+	// Source are the files that the disc is read from: they are never written over.
+	Source []string
 	// Progress, if any, is told how many sectors of how many are done, writing
 	// and comparing alike. It must not block.
 	Progress func(done, total int64)
@@ -38,30 +39,58 @@ type Result struct {
 
 // A format is a format that can be written.
 type format struct {
-	ext  string // of the destination, in lower case
-	name string
-	// lacks says what it cannot hold of a disc, as far as the layout tells; an
-	// error when it cannot hold the disc at all.
-	lacks func(d disc.Disc) ([]string, error)
-	// write makes the image's files in dir; base is their name without
-	// extension. It returns their names, that of the image first.
-	write func(ctx context.Context, j *job, dir, base string) ([]string, error)
+	ext    string // of the destination, in lower case
+	name   string
+	better string  // formats that hold more, as the start of a hint
+	checks []check // for what it cannot hold
+	// stored is what it holds of session i, and so what is compared.
+	stored func(s *disc.Session, i int) span
+	sub    bool // it holds sub-channels
+	// names are those of its files, the image first; base is the image's name
+	// without extension.
+	names func(l *disc.Layout, base string) []string
+	// write makes the files of those names in dir.
+	write func(ctx context.Context, j *job, dir string, names []string) error
 	same  func(ctx context.Context, j *job, made disc.Disc) error
 }
 
 // formats are the formats that can be written; a longer extension comes first.
 var formats = []format{
-	{".iso.zst", "seekable zstd", lacksISO, writeZstd, sameISO},
-	{".iso", "ISO", lacksISO, writeISO, sameISO},
-	{".cue", "BIN/CUE", lacksCUE, writeCUE, sameDisc},
-	{".toc", "cdrdao TOC/BIN", lacksTOC, writeTOC, sameDisc},
-	{".chd", "CHD", lacksNothing, writeCHD, sameDisc},
+	{
+		ext: ".iso.zst", name: "seekable zstd", better: "a .cue or .chd holds more; ", checks: isoChecks,
+		stored: fromZero, names: oneFile(".iso.zst"), write: writeZstd, same: sameISO,
+	},
+	{
+		ext: ".iso", name: "ISO", better: "a .cue or .chd holds more; ", checks: isoChecks,
+		stored: fromZero, names: oneFile(".iso"), write: writeISO, same: sameISO,
+	},
+	{
+		ext: ".cue", name: "BIN/CUE", better: "a .chd may hold more; ", checks: []check{cdOnly, gaps, sheetTypes, leadIns, subChannels},
+		stored: stored, names: cueNames, write: writeCUE, same: sameDisc,
+	},
+	{
+		ext: ".toc", name: "cdrdao TOC/BIN", better: "a .cue or .chd may hold more; ", checks: []check{cdOnly, oneSession, fromOne, tocNames, leadIns, subChannels},
+		stored: stored, names: tocFiles, write: writeTOC, same: sameDisc,
+	},
+	{
+		ext: ".chd", name: "CHD", checks: []check{fromOne, leadIns, structures, kindInCHD},
+		stored: fromZero, sub: true, names: oneFile(".chd"), write: writeCHD, same: sameDisc,
+	},
 }
+
+var isoChecks = []check{isoOnly, leadIns, subChannels, structures, kindBySize}
+
+func oneFile(ext string) func(*disc.Layout, string) []string {
+	return func(_ *disc.Layout, base string) []string { return []string{base + ext} }
+}
+
+// fromZero is all of a session but what lies before LBA 0.
+func fromZero(s *disc.Session, _ int) span { return span{max(0, s.Tracks[0].Pregap), s.LeadOut} }
 
 // Formats lists the extensions that a destination may have.
 func Formats() (exts []string) {
-	for _, f := range formats {
-		exts = append(exts, f.ext)
+	for i := range formats {
+		exts = append(exts, formats[i].ext)
 	}
 	return exts
 }
@@ -77,79 +106,49 @@ func Convert(ctx context.Context, d disc.Disc, dst string, o Options) (r Result,
 	if i < 0 {
 		return r, fmt.Errorf("%s: no format is known by that name (hint: end it in one of %s)", dst, strings.Join(Formats(), ", "))
 	}
-	f := &formats[i]
-	if r.Lost, err = f.lacks(d); err != nil {
+	f, base := &formats[i], filepath.Base(dst)
+	names := f.names(d.Layout(), base[:len(base)-len(f.ext)])
+	p := placing{to: filepath.Dir(dst), image: base, names: names, o: o}
+	if err := p.check(); err != nil {
+		return r, err
+	}
+	losses, err := lossesOf(ctx, f, d)
+	if err != nil {
 		return r, fmt.Errorf("%s: %w", dst, err)
 	}
-	if len(r.Lost) > 0 && !o.Lossy {
-		return r, fmt.Errorf("%w in %s: %s (hint: a .cue or .chd holds more; --lossy leaves it out)", ErrLossy, f.name, strings.Join(r.Lost, "; "))
+	if r.Lost = losses.list; len(r.Lost) > 0 && !o.Lossy {
+		return r, losses.refusal()
 	}
-	if _, err := os.Lstat(dst); err == nil && !o.Force {
-		return r, fmt.Errorf("%s: %w (hint: --force writes over it)", dst, fs.ErrExist)
-	}
-	dir, err := os.MkdirTemp(filepath.Dir(dst), ".spindle-convert-*")
+	dir, err := os.MkdirTemp(p.to, ".spindle-convert-*")
 	if err != nil {
-		return r, err
+		return r, fmt.Errorf("%s: %w", dst, cause(err))
 	}
 	defer os.RemoveAll(dir)
-	j := newJob(d, o)
-	base := filepath.Base(dst)
-	base = base[:len(base)-len(f.ext)]
-	names, err := f.write(ctx, j, dir, base)
-	if err == nil {
-		err = prove(ctx, f, j, filepath.Join(dir, names[0]))
+	j := newJob(d, f, losses.layout, o)
+	if err = f.write(ctx, j, dir, names); err == nil {
+		err = prove(ctx, j, filepath.Join(dir, names[0]))
 	}
 	if err != nil {
-		return r, err
+		return r, placed(err, dir, p.to)
 	}
 	j.progress(int(j.total)) // gaps between sessions count, and are not there
 	r.Format, r.Lost = f.name, append(r.Lost, j.lost...)
-	r.Files, r.Size, err = install(dir, filepath.Dir(dst), names, filepath.Base(dst), o.Force)
+	r.Files, r.Size, err = p.install(dir)
 	return r, err
 }
 
 // prove opens what was written and compares it with the source.
-func prove(ctx context.Context, f *format, j *job, path string) error {
+func prove(ctx context.Context, j *job, path string) error {
 	made, _, err := image.OpenFile(path, image.Options{Kind: j.layout.Kind})
-	if err != nil {
+	switch {
+	case errors.Is(err, image.ErrFormat):
+		return fmt.Errorf("the result would not be known as %s: %w (hint: the disc has no file system that is known here: take another format)", j.f.name, err)
+	case err != nil:
 		return fmt.Errorf("the result cannot be opened: %w", err)
 	}
 	defer made.Close()
-	if err := f.same(ctx, j, made); err != nil {
+	if err := j.f.same(ctx, j, made); err != nil {
 		return fmt.Errorf("the result is not the same: %w", err)
 	}
 	return nil
-}
-
-// install moves the files to their names, the image last, so that it is there
-// only with all that it consists of.
-func install(from, to string, names []string, image string, force bool) (files []string, size int64, err error) {
-	for i, name := range slices.Backward(names) {
-		target := filepath.Join(to, name)
-		if i == 0 {
-			target = filepath.Join(to, image)
-		}
-		if _, err := os.Lstat(target); err == nil && !force {
-			return nil, 0, fmt.Errorf("%s: %w (hint: --force writes over it)", target, fs.ErrExist)
-		}
-		fi, err := os.Stat(filepath.Join(from, name))
-		if err == nil {
-			err = os.Rename(filepath.Join(from, name), target)
-		}
-		if err != nil {
-			return nil, 0, err
-		}
-		files, size = append(files, target), size+fi.Size()
-	}
-	slices.Reverse(files)
-	return files, size, syncDir(to)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

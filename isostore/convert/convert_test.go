@@ -124,7 +124,7 @@ func TestThereAndBack(t *testing.T) {
 				if !tt.names {
 					want = withoutNames(want)
 				}
-				j := &job{layout: want}
+				j := &job{want: want}
 				if err := sameLayout(j, open(t, cue).Layout()); err != nil {
 					t.Error(err)
 				}
@@ -255,7 +255,10 @@ func TestDVD(t *testing.T) {
 	from := filepath.Join(dir, "a.mds")
 	for _, name := range []string{"b.chd", "c.iso.zst"} {
 		to := filepath.Join(dir, name)
-		convertTo(t, from, to, Options{})
+		if _, err := Convert(t.Context(), open(t, from), to, Options{}); !errors.Is(err, ErrLossy) || !strings.Contains(err.Error(), "manufacturing") {
+			t.Errorf("%s: %v; want that structures would be lost", name, err)
+		}
+		convertTo(t, from, to, Options{Lossy: true})
 		got := make([]byte, len(want))
 		if n, err := open(t, to).ReadBlocks(got, 0); n != src.Blocks || !bytes.Equal(got, want) {
 			t.Errorf("%s: %d blocks, %v", name, n, err)
@@ -358,8 +361,8 @@ func TestProofCanFail(t *testing.T) {
 		}
 	}
 	d := open(t, filepath.Join(dir, "a.cue"))
-	other := format{same: sameDisc}
-	if err := prove(t.Context(), &other, newJob(d, Options{}), filepath.Join(dir, "b.cue")); err == nil {
+	other := format{stored: stored, same: sameDisc}
+	if err := prove(t.Context(), newJob(d, &other, d.Layout(), Options{}), filepath.Join(dir, "b.cue")); err == nil {
 		t.Error("another disc passes for the result")
 	}
 	bin := filepath.Join(dir, "a.bin")
@@ -375,7 +378,7 @@ func TestProofCanFail(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "c.cue"), bytes.ReplaceAll(sheet, []byte("a.bin"), []byte("c.bin")), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := prove(t.Context(), &other, newJob(d, Options{}), filepath.Join(dir, "c.cue")); err == nil || !strings.Contains(err.Error(), "differs") {
+	if err := prove(t.Context(), newJob(d, &other, d.Layout(), Options{}), filepath.Join(dir, "c.cue")); err == nil || !strings.Contains(err.Error(), "differs") {
 		t.Errorf("one byte that differs: %v", err)
 	}
 }

@@ -13,9 +13,8 @@ import (
 
 // writeISO writes the user data of the disc, from its first block to the end of
 // its last data track.
-func writeISO(ctx context.Context, j *job, dir, base string) ([]string, error) {
-	name := base + ".iso"
-	return []string{name}, create(dir, name, func(w io.Writer) error { return j.iso(ctx, w) })
+func writeISO(ctx context.Context, j *job, dir string, names []string) error {
+	return create(dir, names[0], func(w io.Writer) error { return j.iso(ctx, w) })
 }
 
 // frame is how much each frame of a seekable zstd image holds, in bytes: small
@@ -23,9 +22,8 @@ func writeISO(ctx context.Context, j *job, dir, base string) ([]string, error) {
 const frame = 128 << 10
 
 // writeZstd writes what writeISO does, in zstd frames with a table to find them.
-func writeZstd(ctx context.Context, j *job, dir, base string) ([]string, error) {
-	name := base + ".iso.zst"
-	return []string{name}, create(dir, name, func(w io.Writer) error {
+func writeZstd(ctx context.Context, j *job, dir string, names []string) error {
+	return create(dir, names[0], func(w io.Writer) error {
 		enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1))
 		if err != nil {
 			return err

@@ -19,15 +19,17 @@ import (
 type job struct {
 	d      disc.Disc
 	raw    disc.RawReader // nil on DVD and BD
+	f      *format
 	layout *disc.Layout
+	want   *disc.Layout // what the result has to have
 	o      Options
 	lost   []string // found while reading
 	done   int64
 	total  int64
 }
 
-func newJob(d disc.Disc, o Options) *job {
-	j := &job{d: d, layout: d.Layout(), o: o, total: 2 * int64(d.Layout().LeadOut())}
+func newJob(d disc.Disc, f *format, want *disc.Layout, o Options) *job {
+	j := &job{d: d, f: f, layout: d.Layout(), want: want, o: o, total: 2 * int64(d.Layout().LeadOut())}
 	if j.layout.Kind == disc.CD {
 		j.raw, _ = d.(disc.RawReader)
 	}
@@ -104,10 +106,8 @@ func (j *job) userData(ctx context.Context, s span, f func(p []byte, lba disc.LB
 			if !errors.Is(err, disc.ErrMode) && !errors.Is(err, disc.ErrRange) {
 				return err
 			}
-			if _, t := j.layout.TrackAt(at); t != nil && t.IsData() {
-				if err := j.lose(at, "data of Mode 2 without blocks of 2048 bytes"); err != nil {
-					return err
-				}
+			if err := j.loseSector(raw, at); err != nil {
+				return err
 			}
 			clear(p[done*disc.BlockSize:][:disc.BlockSize])
 			done++
@@ -119,8 +119,34 @@ func (j *job) userData(ctx context.Context, s span, f func(p []byte, lba disc.LB
 	})
 }
 
-// checkSectors looks for data sectors whose EDC or ECC says that they are bad:
-// on a copy-protected disc that is on purpose.
+// loseSector notes the loss of a sector of a data track that has no user data;
+// one of Mode 0 has nothing but zeros.
+func (j *job) loseSector(raw []byte, at disc.LBA) error {
+	if _, t := j.layout.TrackAt(at); t == nil || !t.IsData() {
+		return nil
+	}
+	if j.raw != nil {
+		if _, err := j.raw.ReadSectors(raw, at); err != nil {
+			return err
+		}
+		if sector.Check(raw) == nil && raw[modeAt] == 0 {
+			return nil
+		}
+	}
+	return j.lose(at, "data of Mode 2 without blocks of 2048 bytes")
+}
+
+// Where fields of a sector begin, in bytes (ECMA-130, 14).
+const (
+	modeAt      = 15
+	subHeaderAt = 16
+	xaAt        = 24
+)
+
+// checkSectors looks at data sectors for what is lost with all that is around
+// their user data: an EDC or ECC that says that they are bad, which on a
+// copy-protected disc is on purpose, addresses of other sectors, and sub-headers
+// that say more than where records and files end.
 func (j *job) checkSectors(raw []byte, lba disc.LBA, n int) error {
 	if j.raw == nil {
 		return nil
@@ -133,14 +159,37 @@ func (j *job) checkSectors(raw []byte, lba disc.LBA, n int) error {
 		if _, err := j.raw.ReadSectors(raw, at); err != nil {
 			return err
 		}
-		if sector.Check(raw) != nil {
-			if err := j.lose(at, "sectors whose EDC or ECC does not fit"); err != nil {
+		if what := around(raw, at, t.Mode); what != "" {
+			if err := j.lose(at, what); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
 }
+
+// around says what of a data sector is lost when only its user data is kept.
+func around(raw []byte, at disc.LBA, mode disc.Mode) string {
+	var head [modeAt + 1]byte
+	sub := raw[subHeaderAt:xaAt]
+	sector.Header(head[:], at, 0)
+	switch {
+	case sector.Check(raw) != nil:
+		return "sectors whose EDC or ECC does not fit"
+	case !bytes.Equal(head[:modeAt], raw[:modeAt]):
+		return "addresses in sectors that are not those of their places"
+	case mode != disc.Mode2XA || raw[modeAt] != 2:
+	case !bytes.Equal(sub[:4], sub[4:]):
+		return "sub-headers of Mode 2 whose copies differ"
+	case sub[0] != 0 || sub[1] != 0 || sub[2]&^subMarks != 0 || sub[3] != 0:
+		return "sub-headers of Mode 2"
+	}
+	return ""
+}
+
+// subMarks are the bits of the submode in a sub-header that say data, and where
+// records and files end; Form 2, which has no blocks, is a loss of its own.
+const subMarks = 0x01 | 0x08 | 0x20 | 0x80
 
 // create makes a file, has fill write it, and syncs it.
 func create(dir, name string, fill func(w io.Writer) error) (err error) {
@@ -170,13 +219,15 @@ func sameDisc(ctx context.Context, j *job, made disc.Disc) error {
 		return sameBlocks(ctx, j, made)
 	}
 	got := make([]byte, chunk*disc.SectorSize)
-	for i := range j.sessions() {
-		s := &j.layout.Sessions[i]
-		err := j.sectors(ctx, span{max(0, s.Tracks[0].Pregap), s.LeadOut}, func(p []byte, lba disc.LBA) error {
+	for i := range j.layout.Sessions {
+		err := j.sectors(ctx, j.f.stored(&j.layout.Sessions[i], i), func(p []byte, lba disc.LBA) error {
 			if _, err := raw.ReadSectors(got[:len(p)], lba); err != nil {
 				return err
 			}
-			return differs(p, got[:len(p)], lba, disc.SectorSize)
+			if err := differs(p, got[:len(p)], lba, disc.SectorSize); err != nil {
+				return err
+			}
+			return j.sameSub(made, lba, len(p)/disc.SectorSize)
 		})
 		if err != nil {
 			return err
@@ -185,8 +236,26 @@ func sameDisc(ctx context.Context, j *job, made disc.Disc) error {
 	return nil
 }
 
-// sessions is how many sessions the result has.
-func (j *job) sessions() int { return len(j.layout.Sessions) }
+// sameSub compares the sub-channels of n sectors, where the source has some and
+// the format holds them.
+func (j *job) sameSub(made disc.Disc, lba disc.LBA, n int) error {
+	from, held := heldSub(j.d)
+	if !held || !j.f.sub {
+		return nil
+	}
+	to, ok := made.(disc.SubReader)
+	if !ok {
+		return errors.New("it has no sub-channels")
+	}
+	want, got := make([]byte, n*disc.SubSize), make([]byte, n*disc.SubSize)
+	if _, err := from.ReadSub(want, lba); err != nil {
+		return err
+	}
+	if _, err := to.ReadSub(got, lba); err != nil {
+		return err
+	}
+	return differs(want, got, lba, disc.SubSize)
+}
 
 func sameBlocks(ctx context.Context, j *job, made disc.Disc) error {
 	got := make([]byte, chunk*disc.BlockSize)

@@ -6,50 +6,113 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"spindle/isostore/disc"
 	"spindle/isostore/sector"
 )
 
+// cueNames are a sheet, a file of CD-TEXT where there is some, and a BIN for each
+// session.
+func cueNames(l *disc.Layout, base string) []string {
+	names := []string{base + ".cue"}
+	if len(l.CDText) > 0 {
+		names = append(names, base+".cdt")
+	}
+	if len(l.Sessions) == 1 {
+		return append(names, base+".bin")
+	}
+	for i := range l.Sessions {
+		names = append(names, fmt.Sprintf("%s (Session %d).bin", base, l.Sessions[i].Number))
+	}
+	return names
+}
+
 // writeCUE writes a CUE sheet and a BIN of raw sectors for each session.
 // CD-TEXT goes into a file beside them, packs as they are, and what of it a
 // person wants to read into the sheet as well.
-func writeCUE(ctx context.Context, j *job, dir, base string) ([]string, error) {
-	names := []string{base + ".cue"}
+func writeCUE(ctx context.Context, j *job, dir string, names []string) error {
 	var sheet bytes.Buffer
-	if err := j.cueHead(&sheet, base); err != nil {
-		return nil, err
+	if err := checkNames(names); err != nil {
+		return err
 	}
+	j.cueHead(&sheet, names)
 	if len(j.layout.CDText) > 0 {
-		names = append(names, base+".cdt")
-		if err := create(dir, base+".cdt", func(w io.Writer) error {
+		if err := create(dir, names[1], func(w io.Writer) error {
 			_, err := w.Write(append(bytes.Clone(j.layout.CDText), 0))
 			return err
 		}); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	for i := range j.layout.Sessions {
+	bins := names[len(names)-len(j.layout.Sessions):]
+	for i, bin := range bins {
 		s := &j.layout.Sessions[i]
-		bin := base + ".bin"
 		if len(j.layout.Sessions) > 1 {
-			bin = fmt.Sprintf("%s (Session %d).bin", base, s.Number)
-			fmt.Fprintf(&sheet, "REM SESSION %02d\r\n", s.Number)
+			remarks, _ := gapOf(j.layout, i)
+			fmt.Fprintf(&sheet, "REM SESSION %02d\r\n%s", s.Number, remarks)
 		}
 		fmt.Fprintf(&sheet, "FILE \"%s\" BINARY\r\n", bin)
 		stored := stored(s, i)
 		for k := range s.Tracks {
-			j.cueTrack(&sheet, &s.Tracks[k], stored.start)
+			j.cueTrack(&sheet, &s.Tracks[k], stored.start, s.Type)
 		}
-		names = append(names, bin)
 		if err := create(dir, bin, func(w io.Writer) error { return j.writeSectors(ctx, w, stored, false) }); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return names, create(dir, names[0], func(w io.Writer) error {
+	return create(dir, names[0], func(w io.Writer) error {
 		_, err := w.Write(sheet.Bytes())
 		return err
 	})
+}
+
+// Lengths between sessions, in sectors: lead-outs after the first session and
+// after others, lead-ins, and pregaps. They are what a reader takes without a
+// remark; in a remark they are the longest.
+const (
+	leadOut1, leadOut2 = 6750, 2250
+	leadIn             = 4500
+	pregap, maxPregap  = 150, 375
+)
+
+func pregapOf(l *disc.Layout, i int) disc.LBA {
+	t := &l.Sessions[i].Tracks[0]
+	return t.Start - t.Pregap
+}
+
+// gapOf returns the remarks of a sheet that say where session i begins, none
+// where that is as usual, and whether remarks can say it.
+func gapOf(l *disc.Layout, i int) (remarks string, ok bool) {
+	if i == 0 {
+		return "", true
+	}
+	gap, before, usual := l.Sessions[i].Tracks[0].Pregap-l.Sessions[i-1].LeadOut, pregapOf(l, i), disc.LBA(leadOut2)
+	if i == 1 {
+		usual = leadOut1
+	}
+	if gap < 2 || gap > leadOut1+leadIn || before < 1 || before > maxPregap {
+		return "", false
+	}
+	if gap != usual+leadIn {
+		in := min(leadIn, gap-1)
+		remarks += fmt.Sprintf("REM LEAD-OUT %v\r\nREM LEAD-IN %v\r\n", fileTime(gap-in), fileTime(in))
+	}
+	if before != pregap {
+		remarks += fmt.Sprintf("REM PREGAP %v\r\n", fileTime(before))
+	}
+	return remarks, true
+}
+
+// checkNames refuses names that sheets cannot say.
+func checkNames(names []string) error {
+	for _, name := range names {
+		if strings.ContainsFunc(name, func(r rune) bool { return r == '"' || r == '\\' || unicode.IsControl(r) }) || !utf8.ValidString(name) {
+			return fmt.Errorf("a sheet cannot say the name %q (hint: name the result without quotes, backslashes and control characters, in UTF-8)", name)
+		}
+	}
+	return nil
 }
 
 // stored is what is in the BIN of session i: all but the pregap of 2 seconds
@@ -84,18 +147,14 @@ func swap(p []byte) {
 	}
 }
 
-func (j *job) cueHead(w *bytes.Buffer, base string) error {
-	if strings.ContainsAny(base, "\"\r\n") {
-		return fmt.Errorf("a sheet cannot say the name %q (hint: name the result without quotes)", base)
-	}
+func (j *job) cueHead(w *bytes.Buffer, names []string) {
 	if j.layout.MCN != "" {
 		fmt.Fprintf(w, "CATALOG %s\r\n", j.layout.MCN)
 	}
 	if len(j.layout.CDText) > 0 {
-		fmt.Fprintf(w, "CDTEXTFILE \"%s.cdt\"\r\n", base)
+		fmt.Fprintf(w, "CDTEXTFILE \"%s\"\r\n", names[1])
 	}
 	j.cueText(w, "", 0)
-	return nil
 }
 
 // cueText writes title and performer of a track, or of the disc when it is 0.
@@ -119,9 +178,14 @@ var cueModes = map[disc.Mode]struct{ cue, toc string }{
 	disc.Mode2XA: {"MODE2/2352", "MODE2_RAW"},
 }
 
-// cueTrack describes a track whose file starts with sector first.
-func (j *job) cueTrack(w *bytes.Buffer, t *disc.Track, first disc.LBA) {
-	fmt.Fprintf(w, "  TRACK %02d %s\r\n", t.Number, cueModes[t.Mode].cue)
+// cueTrack describes a track whose file starts with sector first, in a session
+// of the given type.
+func (j *job) cueTrack(w *bytes.Buffer, t *disc.Track, first disc.LBA, session byte) {
+	mode := cueModes[t.Mode].cue
+	if session == typeCDI && t.Mode != disc.Audio && t.Mode != disc.Mode1 {
+		mode = "CDI/2352"
+	}
+	fmt.Fprintf(w, "  TRACK %02d %s\r\n", t.Number, mode)
 	j.cueText(w, "    ", int(t.Number))
 	if flags := cueFlags(t.Control); flags != "" {
 		fmt.Fprintf(w, "    FLAGS%s\r\n", flags)

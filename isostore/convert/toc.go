@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -13,26 +14,29 @@ import (
 	"spindle/isostore/sector"
 )
 
+func tocFiles(_ *disc.Layout, base string) []string { return []string{base + ".toc", base + ".bin"} }
+
 // writeTOC writes a TOC of cdrdao and a BIN of raw sectors, with samples
 // big-endian, as cdrdao has them.
-func writeTOC(ctx context.Context, j *job, dir, base string) ([]string, error) {
-	s := &j.layout.Sessions[0]
-	bin := base + ".bin"
+func writeTOC(ctx context.Context, j *job, dir string, names []string) error {
+	if err := checkNames(names); err != nil {
+		return err
+	}
+	s := &j.want.Sessions[0]
 	var toc bytes.Buffer
 	toc.WriteString(tocType(s) + "\n")
-	if j.layout.MCN != "" {
-		fmt.Fprintf(&toc, "CATALOG %q\n", j.layout.MCN)
+	if j.want.MCN != "" {
+		fmt.Fprintf(&toc, "CATALOG %q\n", j.want.MCN)
 	}
-	texts, _ := sector.ParseText(j.layout.CDText)
+	texts, _ := sector.ParseText(j.want.CDText)
 	tocText(&toc, texts, 0)
 	for i := range s.Tracks {
-		j.tocTrack(&toc, &s.Tracks[i], texts, bin)
+		j.tocTrack(&toc, &s.Tracks[i], texts, names[1])
 	}
-	names := []string{base + ".toc", bin}
-	if err := create(dir, bin, func(w io.Writer) error { return j.writeSectors(ctx, w, stored(s, 0), true) }); err != nil {
-		return nil, err
+	if err := create(dir, names[1], func(w io.Writer) error { return j.writeSectors(ctx, w, stored(s, 0), true) }); err != nil {
+		return err
 	}
-	return names, create(dir, names[0], func(w io.Writer) error {
+	return create(dir, names[0], func(w io.Writer) error {
 		_, err := w.Write(toc.Bytes())
 		return err
 	})
@@ -44,9 +48,9 @@ func tocType(s *disc.Session) string {
 		audio = audio && !s.Tracks[i].IsData()
 	}
 	switch {
-	case s.Type == 0x10:
+	case s.Type == typeCDI:
 		return "CD_I"
-	case s.Type == 0x20:
+	case s.Type == typeXA:
 		return "CD_ROM_XA"
 	case audio:
 		return "CD_DA"
@@ -69,16 +73,16 @@ func (j *job) tocTrack(w *bytes.Buffer, t *disc.Track, texts []sector.Text, bin 
 			fmt.Fprintln(w, f.off)
 		}
 	}
-	if t.ISRC != "" && !t.IsData() {
+	if t.ISRC != "" {
 		fmt.Fprintf(w, "ISRC %q\n", t.ISRC)
 	}
 	tocText(w, texts, int(t.Number))
 	first := max(t.Pregap, 0)
-	length := j.layout.End(t) - first
+	length := j.want.End(t) - first
 	if t.IsData() {
-		fmt.Fprintf(w, "DATAFILE %q #%d %s\n", bin, int64(first)*disc.SectorSize, fileTime(length))
+		fmt.Fprintf(w, "DATAFILE \"%s\" #%d %s\n", bin, int64(first)*disc.SectorSize, fileTime(length))
 	} else {
-		fmt.Fprintf(w, "FILE %q #%d 0 %s\n", bin, int64(first)*disc.SectorSize, fileTime(length))
+		fmt.Fprintf(w, "FILE \"%s\" #%d 0 %s\n", bin, int64(first)*disc.SectorSize, fileTime(length))
 	}
 	if t.Start > first {
 		fmt.Fprintf(w, "START %s\n", fileTime(t.Start-first))
@@ -136,4 +140,44 @@ func tocString(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// tocTexts is CD-TEXT as far as a TOC says it, in packs, and whether that is all.
+func tocTexts(l *disc.Layout) (packs []byte, whole bool) {
+	if len(l.CDText) == 0 {
+		return nil, true
+	}
+	texts, err := sector.ParseText(l.CDText)
+	var kept []sector.Text
+	for i := range texts {
+		t := &texts[i]
+		k := sector.Text{Language: t.Language, First: 1, Last: l.Last().Number}
+		for typ, values := range t.Values {
+			for track, v := range values {
+				if typ < sector.PackGenre || typ == sector.PackCode {
+					k.Set(typ, track, latin1(v))
+				}
+			}
+		}
+		if t.Charset == sector.CharsetASCII { // a part of the other
+			t.Charset = sector.CharsetLatin1
+		}
+		kept = append(kept, k)
+	}
+	packs, aerr := sector.AppendText(nil, kept)
+	if aerr != nil || !slices.ContainsFunc(kept, func(t sector.Text) bool { return len(t.Values) > 0 }) {
+		return nil, false
+	}
+	back, _ := sector.ParseText(packs)
+	return packs, err == nil && reflect.DeepEqual(texts, back)
+}
+
+// latin1 puts question marks in the place of characters that ISO-8859-1 lacks.
+func latin1(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r > 0xFF {
+			return '?'
+		}
+		return r
+	}, s)
 }
