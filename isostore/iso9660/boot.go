@@ -97,7 +97,7 @@ func (b *builder) findBoot() error {
 	if b.efi == nil {
 		b.makeFAT()
 	}
-	if b.o.Hybrid && b.efi == nil {
+	if b.o.Hybrid && b.efi == nil && b.bios != nil {
 		b.warnings.add("no hybrid head: nothing in the folder boots by UEFI (hint: put a boot loader at EFI/BOOT/BOOTX64.EFI)")
 	}
 	return nil
@@ -196,9 +196,10 @@ func (i *bootImage) infoTable() []byte {
 	return t[:cap(t)]
 }
 
-// checkFAT says why n is not an image of a FAT file system.
+// checkFAT says why n is not an image of a FAT file system: its BIOS parameter
+// block has to make sense, since boot sectors of disks begin as those of FAT do.
 func (b *builder) checkFAT(n *node) error {
-	head, err := b.start(n, 512)
+	head, err := b.start(n, fatSector)
 	switch {
 	case err != nil:
 		return err
@@ -206,6 +207,18 @@ func (b *builder) checkFAT(n *node) error {
 		return fmt.Errorf("boot image %s: an EFI program, not a FAT image (hint: put it at EFI/BOOT/BOOTX64.EFI and name no image: one is made)", n.path())
 	case len(head) < 512 || head[510] != 0x55 || head[511] != 0xAA || !slices.Contains([]byte{0xEB, 0xE9}, head[0]):
 		return fmt.Errorf("boot image %s: byte 0: no boot sector of a FAT file system", n.path())
+	}
+	sector, cluster, fats := int64(binary.LittleEndian.Uint16(head[11:])), head[13], head[16]
+	if !slices.Contains([]int64{512, 1024, 2048, 4096}, sector) || cluster == 0 || cluster&(cluster-1) != 0 || fats < 1 || fats > 2 {
+		return fmt.Errorf("boot image %s: byte 11: no FAT file system: sectors of %d bytes, clusters of %d sectors, %d FATs (hint: name the image of a partition, not of a disk)",
+			n.path(), sector, cluster, fats)
+	}
+	total := int64(binary.LittleEndian.Uint16(head[19:]))
+	if total == 0 {
+		total = int64(binary.LittleEndian.Uint32(head[32:]))
+	}
+	if total == 0 || total*sector > n.stamp.size {
+		return fmt.Errorf("boot image %s: its FAT file system has %d bytes, and the file %d (hint: is the copy complete?)", n.path(), total*sector, n.stamp.size)
 	}
 	return nil
 }

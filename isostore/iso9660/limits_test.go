@@ -109,7 +109,8 @@ func TestBootImages(t *testing.T) {
 	t.Parallel()
 	isolinux := strings.Repeat("\x90", 64) + "\xFB\xC0\x78\x70" + strings.Repeat("loader!", 3000)
 	floppy := strings.Repeat("\x00", 510) + "\x55\xAA" + strings.Repeat("\xF6", 1474560-512)
-	fat := "\xEB\x3C\x90" + strings.Repeat("\x00", 507) + "\x55\xAA"
+	fat := "\xEB\x3C\x90 spindle\x00\x02\x01\x01\x00\x02\x00\x00\x01\x00" + strings.Repeat("\x00", 489) + "\x55\xAA"
+	disk := "\xEB\x63\x90" + strings.Repeat("\x00", 507) + "\x55\xAA" // as GRUB begins a disk
 	for _, tt := range []struct {
 		name    string
 		content map[string]string
@@ -117,7 +118,7 @@ func TestBootImages(t *testing.T) {
 		want    []Boot
 		err     string
 	}{
-		{"none", map[string]string{"a": "a"}, Options{}, nil, ""},
+		{"none", map[string]string{"a": "a"}, Options{Hybrid: true}, nil, ""},
 		{"isolinux", map[string]string{"ISOLINUX/isolinux.BIN": isolinux}, Options{}, []Boot{{Platform: "BIOS", Path: "ISOLINUX/isolinux.BIN", Media: "none", Sectors: 4, InfoTable: true}}, ""},
 		{"etfsboot", map[string]string{"boot/etfsboot.com": isolinux[2048 : 2048+4096]}, Options{}, []Boot{{Platform: "BIOS", Path: "boot/etfsboot.com", Media: "none", Sectors: 8}}, ""},
 		{"floppy", map[string]string{"dos.img": floppy}, Options{BootBIOS: "dos.img"}, []Boot{{Platform: "BIOS", Path: "dos.img", Media: "1.44M", Sectors: 1}}, ""},
@@ -127,6 +128,8 @@ func TestBootImages(t *testing.T) {
 		{"no boot", map[string]string{"efi.img": fat, "isolinux/isolinux.bin": isolinux}, Options{NoBoot: true}, nil, ""},
 		{"no FAT", map[string]string{"efi.img": "text"}, Options{}, nil, ""},
 		{"named, no FAT", map[string]string{"e": "text"}, Options{BootEFI: "e"}, nil, "boot image e: byte 0: no boot sector"},
+		{"named, a disk", map[string]string{"e": disk}, Options{BootEFI: "e"}, nil, "boot image e: byte 11: no FAT file system"},
+		{"named, cut short", map[string]string{"e": strings.Replace(fat, "\x01\x00\x00", "\x02\x00\x00", 1)}, Options{BootEFI: "e"}, nil, "has 1024 bytes, and the file 512"},
 		{"a program", map[string]string{"e": "MZ"}, Options{BootEFI: "e"}, nil, "not a FAT image (hint: put it at EFI/BOOT"},
 		{"missing", map[string]string{"a": "a"}, Options{BootBIOS: "b"}, nil, "boot image b: file does not exist"},
 		{"outside", map[string]string{"a": "a"}, Options{BootBIOS: "../a"}, nil, "not below"},
@@ -144,6 +147,9 @@ func TestBootImages(t *testing.T) {
 			}
 			defer img.Close()
 			got := img.Boot()
+			if w := img.Warnings(); tt.name == "none" && len(w) > 0 {
+				t.Errorf("a folder without boot files has warnings: %q", w)
+			}
 			if tt.err != "" || len(got) != len(tt.want) {
 				t.Fatalf("Boot = %+v; want %+v, error %q", got, tt.want, tt.err)
 			}
