@@ -43,6 +43,7 @@ func (a *app) convertCommand() *cobra.Command {
 			if err != nil {
 				return interrupted(ctx, err, nothingWritten)
 			}
+			a.warn(c.Warnings)
 			return a.show(c, func(w io.Writer) { printConverted(w, &c) })
 		},
 	}
@@ -52,9 +53,15 @@ func (a *app) convertCommand() *cobra.Command {
 }
 
 // interruptible returns a context that an interrupt ends, so that unfinished
-// files are taken away.
+// files are taken away. A second one ends the program: storage may not answer.
 func interruptible(parent context.Context) (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(parent, syscall.SIGINT, syscall.SIGTERM)
+	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(parent, signals...)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 const nothingWritten = "interrupted: nothing was written"
@@ -82,10 +89,7 @@ func (a *app) sourceFile(ctx context.Context, name string) (string, error) {
 		}
 	}
 	info, err := c.Inspect(ctx, name)
-	if e, ok := errors.AsType[*client.Error](err); ok && e.Status == 0 { // no daemon
-		return "", &client.Error{Message: fmt.Sprintf("no file %s, and %s", name, e.Message), Hint: e.Hint}
-	}
-	return info.Path, err
+	return info.Path, noFile(name, err)
 }
 
 func printConverted(w io.Writer, c *client.Converted) {
@@ -116,6 +120,7 @@ func (a *app) createCommand() *cobra.Command {
 			if err != nil {
 				return interrupted(ctx, err, nothingWritten)
 			}
+			a.warn(info.Warnings)
 			return a.show(info, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: %s, boots by %s\n", oneLine(args[0]), sizeOf(info.Size), bootsBy(info.BootBy))
 			})

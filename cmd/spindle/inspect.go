@@ -42,10 +42,7 @@ func (a *app) inspect(ctx context.Context, name string) (client.Info, error) {
 	stop := bar.follow(ctx, c, name)
 	info, err := c.Inspect(ctx, name)
 	stop()
-	if e, ok := err.(*client.Error); ok && e.Status == 0 { // no daemon
-		return info, &client.Error{Message: fmt.Sprintf("no file %s, and %s", name, e.Message), Hint: e.Hint}
-	}
-	return info, err
+	return info, noFile(name, err)
 }
 
 // printInfo prints all that is known of an image: what it is, a line a track,

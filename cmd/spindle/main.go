@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -104,10 +105,7 @@ func (a *app) report(w io.Writer, err error) {
 		return
 	}
 	for line := range strings.Lines(e.Message) {
-		message, hint := strings.TrimSuffix(line, "\n"), ""
-		if m, h, ok := strings.Cut(message, " (hint: "); ok && strings.HasSuffix(h, ")") {
-			message, hint = m, strings.TrimSuffix(h, ")")
-		}
+		message, hint := cutHint(strings.TrimSuffix(line, "\n"))
 		fmt.Fprintln(w, "spindle:", printable(message))
 		if hint != "" {
 			fmt.Fprintln(w, "hint:", printable(hint))
@@ -116,6 +114,31 @@ func (a *app) report(w io.Writer, err error) {
 	if e.Hint != "" {
 		fmt.Fprintln(w, "hint:", printable(e.Hint))
 	}
+}
+
+// cutHint parts a text of ours from the hint behind it.
+func cutHint(text string) (message, hint string) {
+	if m, h, ok := strings.Cut(text, " (hint: "); ok && strings.HasSuffix(h, ")") {
+		return m, strings.TrimSuffix(h, ")")
+	}
+	return text, ""
+}
+
+// noFile says what is wrong with a name that is neither that of a file nor, as
+// there is no daemon, that of an image of its library; other errors stay.
+func noFile(name string, err error) error {
+	e, ok := errors.AsType[*client.Error](err)
+	if !ok || e.Status != 0 {
+		return err
+	}
+	what := "no file " + name
+	if _, serr := os.Stat(name); serr != nil && !errors.Is(serr, fs.ErrNotExist) {
+		what = "file " + name + ": " + serr.Error()
+		if p, ok := errors.AsType[*fs.PathError](serr); ok {
+			what = "file " + name + ": " + p.Err.Error()
+		}
+	}
+	return &client.Error{Message: what + ", and " + e.Message, Hint: e.Hint}
 }
 
 func (a *app) versionCommand() *cobra.Command {

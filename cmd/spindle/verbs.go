@@ -63,16 +63,33 @@ func (a *app) insertCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !a.json {
-				for _, text := range d.Warnings {
-					fmt.Fprintln(os.Stderr, "warning:", printable(oneLine(text)))
-				}
-			}
+			a.warn(d.Warnings)
 			return a.show(d, func(w io.Writer) { fmt.Fprintf(w, "%s: %s inserted\n", d.Name, d.Disc) })
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, forceHelp)
 	return cmd
+}
+
+// maxWarned is how many warnings a person is told at once.
+const maxWarned = 20
+
+// warn tells a person what is odd; programs find it in the JSON.
+func (a *app) warn(texts []string) {
+	if a.json {
+		return
+	}
+	for i, text := range texts {
+		if i == maxWarned {
+			fmt.Fprintf(os.Stderr, "warning: and %d more\nhint: --json has them all\n", len(texts)-i)
+			return
+		}
+		message, hint := cutHint(text)
+		fmt.Fprintln(os.Stderr, "warning:", printable(oneLine(message)))
+		if hint != "" {
+			fmt.Fprintln(os.Stderr, "hint:", printable(oneLine(hint)))
+		}
+	}
 }
 
 // imageName is what an argument names: a path that begins as one is taken from

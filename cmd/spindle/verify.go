@@ -119,10 +119,8 @@ func (a *app) verify(ctx context.Context, name string) (client.Verified, error) 
 	case refused && isFile && (e.Status == 0 || e.Status == http.StatusBadRequest), // no daemon, or not in its library
 		refused && isFolder && (e.Status == 0 || e.Status == http.StatusNotFound || e.Status == http.StatusBadRequest):
 		return daemon.Verify(ctx, name, bar.of("verify"))
-	case refused && e.Status == 0:
-		return v, &client.Error{Message: fmt.Sprintf("no file %s, and %s", name, e.Message), Hint: e.Hint}
 	}
-	return v, err
+	return v, noFile(name, err)
 }
 
 // A progress is a bar on a terminal, or nothing where there is none.

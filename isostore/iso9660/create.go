@@ -17,20 +17,20 @@ import (
 // temporary name beside it first, which is synced, read back, compared with the
 // files and then renamed. What is at dst already stays, unless o.Force is set,
 // and dst must not lie in the directory. progress, unless nil, is told how many of
-// the total bytes are done: those to write, and as many to compare. The image
-// itself, when it is made, can be asked for its warnings by [New].
-func Create(ctx context.Context, dst string, root *os.Root, o Options, progress func(done, total int64)) error {
+// the total bytes are done: those to write, and as many to compare. What was left
+// out or shortened is returned, as [Image.Warnings] has it.
+func Create(ctx context.Context, dst string, root *os.Root, o Options, progress func(done, total int64)) (warnings []string, err error) {
 	if err := checkDestination(dst, root, o.Force); err != nil {
-		return err
+		return nil, err
 	}
 	img, err := New(root, ".", o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer img.Close()
-	tmp, err := os.CreateTemp(filepath.Dir(dst), "."+filepath.Base(dst)+".*.part")
+	tmp, err := os.CreateTemp(filepath.Dir(dst), ".spindle-create-*.part")
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("%s: %w", dst, cause(err))
 	}
 	defer os.Remove(tmp.Name())
 	defer tmp.Close()
@@ -49,9 +49,9 @@ func Create(ctx context.Context, dst string, root *os.Root, o Options, progress 
 		err = publish(tmp.Name(), dst, o.Force)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", dst, err)
+		return nil, fmt.Errorf("%s: %w", dst, cause(err))
 	}
-	return nil
+	return img.Warnings(), nil
 }
 
 // checkDestination refuses a dst that exists or lies in root.

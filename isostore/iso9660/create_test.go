@@ -23,7 +23,7 @@ func TestCreate(t *testing.T) {
 		}
 		last, total = done, all
 	}
-	if err := Create(t.Context(), dst, openRoot(t, dir), Options{}, progress); err != nil {
+	if _, err := Create(t.Context(), dst, openRoot(t, dir), Options{}, progress); err != nil {
 		t.Fatal(err)
 	}
 	want := bytesOf(t, volume(t, dir, Options{}))
@@ -88,7 +88,7 @@ func TestCreateRefuses(t *testing.T) {
 		{"changed meanwhile", t.Context(), old, Options{Force: true}, grow, "changed while open"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := Create(tt.ctx, tt.dst, openRoot(t, dir), tt.o, tt.progress)
+			_, err := Create(tt.ctx, tt.dst, openRoot(t, dir), tt.o, tt.progress)
 			if err == nil || !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("Create = %v; want %q", err, tt.err)
 			}
@@ -97,7 +97,7 @@ func TestCreateRefuses(t *testing.T) {
 			}
 		})
 	}
-	if err := Create(t.Context(), old, openRoot(t, dir), Options{Force: true}, nil); err != nil || len(mustRead(t, old)) < 3<<20 {
+	if _, err := Create(t.Context(), old, openRoot(t, dir), Options{Force: true}, nil); err != nil || len(mustRead(t, old)) < 3<<20 {
 		t.Errorf("Create by force = %v, %d bytes", err, len(mustRead(t, old)))
 	}
 }

@@ -86,7 +86,7 @@ func volume(t testing.TB, dir string, o Options) *Image {
 func created(t testing.TB, dir string, o Options) string {
 	t.Helper()
 	dst := filepath.Join(t.TempDir(), "created.iso")
-	if err := Create(t.Context(), dst, openRoot(t, dir), o, nil); err != nil {
+	if _, err := Create(t.Context(), dst, openRoot(t, dir), o, nil); err != nil {
 		t.Fatal(err)
 	}
 	return dst

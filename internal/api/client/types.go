@@ -214,6 +214,8 @@ type Converted struct {
 	Files  []string `json:"files"` // the first is the image, the others belong to it
 	Size   int64    `json:"size"`  // of all, in bytes
 	Lost   []string `json:"lost,omitempty"`
+	// Warnings say what is odd about the source.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // An InsertRequest asks for an image to be inserted.
