@@ -76,15 +76,14 @@ func openC2D(s *source) (disc.Disc, error) {
 	}
 	l := &disc.Layout{Kind: disc.CD}
 	if binary.LittleEndian.Uint16(h[34:]) != 0 {
-		l.MCN = digits(h[36:49])
+		l.MCN = string(h[36:49])
 	}
-	const maxCDText = 8 * 256 * packSize
-	if size := binary.LittleEndian.Uint32(h[52:]); size > 0 && size <= maxCDText {
+	if size := binary.LittleEndian.Uint32(h[52:]); size > 0 && size <= maxCDText+4 {
 		text := make([]byte, size)
 		if err := readFull(s, text, int64(binary.LittleEndian.Uint16(h[32:]))); err != nil {
 			return nil, err
 		}
-		l.CDText = packsOf(text)
+		addPacks(s, l, text)
 	}
 	runs, err := c2dTracks(s, l, readC2DBlocks(b))
 	if err != nil {
@@ -105,7 +104,7 @@ func readC2DBlocks(b []byte) (blocks []c2dBlock) {
 			last:   disc.LBA(binary.LittleEndian.Uint32(b[8:])),
 			offset: int64(binary.LittleEndian.Uint64(b[12:])),
 			size:   int64(binary.LittleEndian.Uint32(b[20:])),
-			isrc:   isrcOf(b[24:36]),
+			isrc:   string(b[24:36]),
 			flags:  b[36] & 0xF, session: b[37], track: b[38], index: b[39], mode: b[40],
 			compressed: b[41] != 0,
 		})

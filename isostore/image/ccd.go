@@ -49,7 +49,12 @@ func openCCD(s *source) (disc.Disc, error) {
 	if len(sheet.packs) > 0 {
 		addPacks(s, c.layout, sheet.packs)
 	}
-	return newCD(s, c.layout, c.runs)
+	d, err := newCD(s, c.layout, c.runs)
+	if err != nil {
+		return nil, err
+	}
+	d.readSubNames()
+	return d, nil
 }
 
 // A ccdBuilder puts a disc together as a description of CloneCD says.
@@ -208,7 +213,7 @@ func (c *ccdBuilder) bases() error {
 }
 
 // openSub opens the file of sub-channels, where it is there and whole, and takes
-// from Q what the description leaves out.
+// from Q the pregaps that the description leaves out.
 func (c *ccdBuilder) openSub(total disc.LBA) error {
 	f, err := c.companion(c.stem() + ".sub")
 	switch {
@@ -224,6 +229,6 @@ func (c *ccdBuilder) openSub(total disc.LBA) error {
 		return nil
 	}
 	c.sub = f
-	c.fromQ()
+	c.pregaps()
 	return nil
 }

@@ -5,25 +5,17 @@ import (
 	"spindle/isostore/sector"
 )
 
-// fromQ completes the layout by sub-channel Q: pregaps and indexes of tracks of
-// which the description has none, MCN and ISRCs. It looks at few sectors a
-// track: boundaries are found by halving.
-func (c *ccdBuilder) fromQ() {
+// pregaps finds, by sub-channel Q, those pregaps of tracks that the description
+// leaves out. It looks at few sectors a track: boundaries are found by halving.
+func (c *ccdBuilder) pregaps() {
 	for i := range c.layout.Sessions {
 		s := &c.layout.Sessions[i]
-		for j := range s.Tracks {
-			t, end := &s.Tracks[j], s.LeadOut
-			if j+1 < len(s.Tracks) {
-				end = s.Tracks[j+1].Start
-			}
+		for j := 1; j < len(s.Tracks); j++ {
+			t := &s.Tracks[j]
 			more := c.sheet.tracks[t.Number]
-			if j > 0 && t.Pregap == t.Start && (more == nil || !has(more.index, 0)) {
-				t.Pregap = c.firstOf(i, t, s.Tracks[j-1].Start+1, t.Start, 0)
+			if t.Pregap == t.Start && (more == nil || !has(more.index, 0)) {
+				t.Pregap = c.firstOf(i, t, s.Tracks[j-1].Start+1, t.Start)
 			}
-			if more == nil || !has(more.index, 1) {
-				c.indexes(i, t, end)
-			}
-			c.codes(i, t, end)
 		}
 	}
 }
@@ -48,65 +40,30 @@ func (c *ccdBuilder) q(i int, lba disc.LBA) (sector.Q, bool) {
 // they are.
 const maxOdd = 4
 
-// position returns the track and the index of a sector, from the first Q at or
-// behind it and before end that says so.
-func (c *ccdBuilder) position(i int, lba, end disc.LBA) (track, index int, ok bool) {
+// trackAt returns the track of a sector, from the first Q at or behind it and
+// before end that says so, 0 where none does.
+func (c *ccdBuilder) trackAt(i int, lba, end disc.LBA) byte {
 	for n := range disc.LBA(maxOdd) {
 		if lba+n >= end {
 			break
 		}
-		if q, ok := c.q(i, lba+n); ok && q[0]&0xF == 1 && q[1] <= 0x99 && q[2] <= 0x99 {
-			return int(q[1]>>4*10 + q[1]&0xF), int(q[2]>>4*10 + q[2]&0xF), true
+		if q, ok := c.q(i, lba+n); ok && q[0]&0xF == 1 && q[1] <= 0x99 {
+			return fromBCD(q[1])
 		}
 	}
-	return 0, 0, false
+	return 0
 }
 
-// firstOf returns the first sector from lo on and before hi that is of track t
-// with that index or a later one, hi where there is none.
-func (c *ccdBuilder) firstOf(i int, t *disc.Track, lo, hi disc.LBA, index int) disc.LBA {
+// firstOf returns the first sector from lo on and before hi that is of track t or
+// a later one, hi where there is none.
+func (c *ccdBuilder) firstOf(i int, t *disc.Track, lo, hi disc.LBA) disc.LBA {
 	for end := hi; lo < hi; {
 		mid := lo + (hi-lo)/2
-		track, at, ok := c.position(i, mid, end)
-		if ok && (track > int(t.Number) || track == int(t.Number) && at >= index) {
+		if c.trackAt(i, mid, end) >= t.Number {
 			hi = mid
 		} else {
 			lo = mid + 1
 		}
 	}
 	return hi
-}
-
-// indexes finds where indexes 2 and up of t start.
-func (c *ccdBuilder) indexes(i int, t *disc.Track, end disc.LBA) {
-	for index := 2; index < 100; index++ {
-		at := c.firstOf(i, t, t.Start+1, end, index)
-		if track, got, ok := c.position(i, at, end); !ok || track != int(t.Number) || got != index {
-			return
-		}
-		t.Indexes = append(t.Indexes, at)
-	}
-}
-
-// codePeriod is how many sectors together have MCN and ISRC at least once each,
-// when the disc has them (MMC-6, 4.2.4).
-const codePeriod = 100
-
-// codes finds the ISRC of t, and the MCN of the disc.
-func (c *ccdBuilder) codes(i int, t *disc.Track, end disc.LBA) {
-	for lba := t.Start; lba < min(end, t.Start+2*codePeriod); lba++ {
-		if t.ISRC != "" && c.layout.MCN != "" {
-			return
-		}
-		q, ok := c.q(i, lba)
-		if !ok {
-			continue
-		}
-		if isrc, ok := sector.ParseISRC(q); ok && t.ISRC == "" {
-			t.ISRC = isrc
-		}
-		if mcn, ok := sector.ParseMCN(q); ok && c.layout.MCN == "" {
-			c.layout.MCN = mcn
-		}
-	}
 }

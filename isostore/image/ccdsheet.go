@@ -29,7 +29,7 @@ type ccdEntry struct {
 }
 
 // A ccdTrack is what is said of a track beside its entry: addresses count from
-// somewhere that index 1 tells, and start is unset where there is none.
+// somewhere that index 1 tells.
 type ccdTrack struct {
 	mode  int64
 	isrc  string

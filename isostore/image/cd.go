@@ -55,10 +55,14 @@ func newCD(s *source, l *disc.Layout, runs []run) (*cd, error) {
 // leadInPregap is how many sectors of pregap lie before LBA 0.
 const leadInPregap = 150
 
-// settleLayout gives the first track its pregap and checks the layout.
+// settleLayout gives the first track its pregap, leaves out codes that are none,
+// and checks the layout.
 func settleLayout(l *disc.Layout) error {
 	if len(l.Sessions) == 0 || len(l.Sessions[0].Tracks) == 0 {
 		return fmt.Errorf("it has no track")
+	}
+	if !isMCN(l.MCN) {
+		l.MCN = ""
 	}
 	l.First().Pregap = -leadInPregap
 	number, end := l.First().Number, disc.LBA(-leadInPregap)
@@ -105,7 +109,7 @@ func settleTrack(t *disc.Track, end disc.LBA) error {
 	if t.Control &^= 4; t.Mode != disc.Audio {
 		t.Control |= 4
 	}
-	if len(t.ISRC) != 12 {
+	if !isISRC(t.ISRC) {
 		t.ISRC = ""
 	}
 	return nil

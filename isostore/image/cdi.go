@@ -172,7 +172,7 @@ func (c *cdi) track(session int) error {
 	f.skip(1 + 4 + 4)
 	isrc := f.bytes(12)
 	if f.u32() != 0 {
-		t.isrc = isrcOf(isrc)
+		t.isrc = string(isrc)
 	}
 	if f.short {
 		return fmt.Errorf("the descriptor ends in it")
@@ -205,7 +205,7 @@ func (c *cdi) discInfo() {
 	f.skip(4)
 	f.skip(int(f.u8())) // volume identifier
 	f.skip(9)
-	mcn, valid := digits(f.bytes(13)), f.u32() != 0
+	mcn, valid := string(f.bytes(13)), f.u32() != 0
 	size := f.u32()
 	if f.short {
 		return
@@ -213,8 +213,8 @@ func (c *cdi) discInfo() {
 	if valid {
 		c.layout.MCN = mcn
 	}
-	if packs := f.bytes(int(min(size, maxCDIDescriptor))); !f.short && size > 0 {
-		c.layout.CDText = packsOf(packs)
+	if packs := f.bytes(int(min(size, maxCDIDescriptor))); !f.short {
+		addPacks(c.source, &c.layout, packs)
 	}
 }
 

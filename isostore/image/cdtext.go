@@ -31,6 +31,9 @@ func addText(s *source, l *disc.Layout, texts []sector.Text) {
 // they are, and a warning says so.
 func addPacks(s *source, l *disc.Layout, b []byte) {
 	packs, err := sector.Packs(b)
+	if len(packs) == 0 {
+		packs = nil
+	}
 	if err == nil && len(packs) <= maxCDText {
 		_, err = sector.ParseText(packs)
 		l.CDText = packs

@@ -6,7 +6,6 @@ import (
 
 	"spindle/isostore/chd"
 	"spindle/isostore/disc"
-	"spindle/isostore/sector"
 )
 
 // chdFormat is MAME's compressed image of a CD or DVD.
@@ -150,20 +149,10 @@ func chdLayout(h data, tracks []chd.Track) (*disc.Layout, []disc.LBA) {
 // chdAddress is the address in the first sector of a track, of frame at of the
 // CHD, and whether it has one.
 func chdAddress(t *chd.Track, h data, at int64) (disc.LBA, bool) {
-	var p [16]byte
 	if chdTypes[t.Type].form != rawForm {
 		return 0, false
 	}
-	if n, _ := h.ReadAt(p[:], at*chd.FrameSize); n < len(p) || !sector.IsRaw(p[:]) {
-		return 0, false
-	}
-	for _, c := range p[12:15] {
-		if c>>4 > 9 || c&15 > 9 {
-			return 0, false
-		}
-	}
-	binary := func(c byte) byte { return c>>4*10 + c&15 }
-	return disc.MSF{M: binary(p[12]), S: binary(p[13]), F: binary(p[14])}.LBA(), true
+	return headerLBA(h, at*chd.FrameSize)
 }
 
 // chdRuns are the sectors of a track, from frame at of the CHD and from start

@@ -9,6 +9,7 @@ import (
 
 	"spindle/isostore/chd"
 	"spindle/isostore/disc"
+	"spindle/isostore/sector"
 )
 
 // CHD's metadata of tracks has no place for sessions, lead-outs, MCN, ISRCs,
@@ -37,7 +38,7 @@ var chdModes = []string{
 func chdText(l *disc.Layout, starts []disc.LBA) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "DISC:%s", chdTextVersion)
-	if chdCode(l.MCN) {
+	if isMCN(l.MCN) {
 		fmt.Fprintf(&b, " MCN:%s", l.MCN)
 	}
 	for i := range l.Sessions {
@@ -47,7 +48,7 @@ func chdText(l *disc.Layout, starts []disc.LBA) string {
 			t := &s.Tracks[j]
 			fmt.Fprintf(&b, "\nTRACK:%d MODE:%s CONTROL:%X PREGAP:%d START:%d AT:%d", t.Number, chdModes[t.Mode], t.Control, t.Pregap, t.Start, starts[0])
 			starts = starts[1:]
-			if chdCode(t.ISRC) {
+			if isISRC(t.ISRC) {
 				fmt.Fprintf(&b, " ISRC:%s", t.ISRC)
 			}
 			for k, lba := range t.Indexes {
@@ -108,8 +109,8 @@ func (p *chdParser) line(text string) error {
 		err = p.track(f)
 	case kind == "CDTEXT":
 		p.layout.CDText, err = hex.DecodeString(f["CDTEXT"])
-		if err == nil && len(p.layout.CDText)%18 != 0 {
-			err = fmt.Errorf("%d bytes of CD-TEXT, not a multiple of 18", len(p.layout.CDText))
+		if err == nil && (len(p.layout.CDText)%sector.PackSize != 0 || len(p.layout.CDText) > maxCDText) {
+			err = fmt.Errorf("%d bytes of CD-TEXT, not a multiple of %d or more than %d", len(p.layout.CDText), sector.PackSize, maxCDText)
 		}
 	default:
 		err = fmt.Errorf("%.20q is no field that is known here", text)

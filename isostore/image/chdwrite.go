@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
-	"unicode"
 
 	"spindle/isostore/chd"
 	"spindle/isostore/disc"
@@ -164,12 +162,4 @@ func (p *chdWriter) track(m *chd.Track, first, end disc.LBA) error {
 	}
 	_, err = p.out.Write(make([]byte, (m.Padded()-m.Frames)*chd.FrameSize))
 	return err
-}
-
-// chdCode reports whether an MCN or ISRC consists of letters and digits, so that
-// it can stand in a text of fields.
-func chdCode(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
-		return c > 'z' || !unicode.IsLetter(c) && !unicode.IsDigit(c)
-	})
 }

@@ -39,7 +39,7 @@ func headerLBA(d data, off int64) (disc.LBA, bool) {
 		if c&0xF > 9 || c>>4 > 9 {
 			return 0, false
 		}
-		v[i] = c>>4*10 + c&0xF
+		v[i] = fromBCD(c)
 	}
 	if v[1] > 59 || v[2] > 74 {
 		return 0, false

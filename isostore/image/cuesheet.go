@@ -345,11 +345,6 @@ func (l *cueLine) catalog() error {
 	return nil
 }
 
-// isMCN reports whether text is a media catalogue number.
-func isMCN(text string) bool {
-	return len(text) == 13 && strings.Trim(text, "0123456789") == ""
-}
-
 func (l *cueLine) packs() error {
 	if len(l.words) == 0 {
 		return fmt.Errorf("CDTEXTFILE has no name")

@@ -81,3 +81,29 @@ func TestCompanionNotDirectory(t *testing.T) {
 		t.Errorf("%d blocks, %v", info.Blocks, err)
 	}
 }
+
+// TestCodesOfNone opens images whose MCN, recording codes and CD-TEXT are none,
+// or more than a disc has: the disc has none, and none goes into what is made of
+// it.
+func TestCodesOfNone(t *testing.T) {
+	dir := t.TempDir()
+	sectors := isoImage(400, 400)
+	write(t, dir, "a.bin", make([]byte, 2352*300))
+	write(t, dir, "a.toc", []byte("CD_DA\nTRACK AUDIO\nISRC \"USABC\\012990001\"\nFILE \"a.bin\" 0\n"))
+	write(t, dir, "b.toc", []byte("CD_DA\nTRACK AUDIO\nISRC \"us-abc-99-00012\"\nFILE \"a.bin\" 0\n"))
+	packs := make([]uint32, 18*4096/4)
+	track := nrgChunk("ETN2", 0, 0, 0, uint32(len(sectors)), 0, 0, 0, 0)
+	write(t, dir, "a.nrg", nrgFile(sectors, track, nrgChunk("SINF", 1), nrgChunk("CDTX", packs...)))
+	for name, isrc := range map[string]string{"a.toc": "", "b.toc": "USABC9900012", "a.nrg": ""} {
+		d, info, err := OpenFile(filepath.Join(dir, name), Options{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		l := d.Layout()
+		if l.First().ISRC != isrc || l.MCN != "" || l.CDText != nil || name == "a.nrg" && len(info.Warnings) != 1 {
+			t.Errorf("%s: ISRC %q, MCN %q, %d bytes of CD-TEXT, warnings %q", name, l.First().ISRC, l.MCN, len(l.CDText), info.Warnings)
+		}
+		d.Close()
+	}
+}

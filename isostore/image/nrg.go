@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"strings"
 
 	"spindle/isostore/disc"
 )
@@ -209,12 +208,12 @@ func (n *nrg) daoChunk(b []byte, size int) error {
 		return err
 	}
 	n.cues, n.wideCues = cues, wide
-	if n.mcn == "" {
-		n.mcn = digits(b[4:17])
+	if mcn := string(b[4:17]); n.mcn == "" && isMCN(mcn) {
+		n.mcn = mcn
 	}
 	n.pending.kind = b[18] & 0x30
 	for b = b[22:]; len(b) >= size; b = b[size:] {
-		t := nrgTrack{isrc: isrcOf(b[:12])}
+		t := nrgTrack{isrc: string(b[:12])}
 		if err := t.setMode(b[14]); err != nil {
 			return fmt.Errorf("track %d of the session: %w", len(n.pending.tracks)+1, err)
 		}
@@ -299,7 +298,7 @@ func (n *nrg) add(t nrgTrack) error {
 
 func (n *nrg) textChunk(b []byte) error {
 	if n.cdText == nil {
-		n.cdText = packsOf(b)
+		n.cdText = b
 	}
 	return nil
 }
@@ -339,7 +338,8 @@ func (n *nrg) disc() (disc.Disc, error) {
 	if t := n.flat(); t != nil {
 		return newFlat(n.source, io.NewSectionReader(n.source, t.start, t.end-t.start))
 	}
-	l := &disc.Layout{Kind: disc.CD, MCN: n.mcn, CDText: n.cdText}
+	l := &disc.Layout{Kind: disc.CD, MCN: n.mcn}
+	addPacks(n.source, l, n.cdText)
 	var runs []run
 	for i := range n.sessions {
 		session, list, err := n.session(l, &n.sessions[i])
@@ -365,34 +365,4 @@ func (m nrgMode) run(d data, lba, n disc.LBA, off int64) run {
 		r.sub = &subs{data: d, off: off + disc.SectorSize, stride: m.size()}
 	}
 	return r
-}
-
-// packSize is the bytes of a pack of CD-TEXT.
-const packSize = 18
-
-// packsOf returns the packs of CD-TEXT in b, without the four bytes that some
-// put before them and the zero that some put behind.
-func packsOf(b []byte) []byte {
-	if len(b)%packSize == 4 || len(b)%packSize == 5 {
-		b = b[4:]
-	}
-	return b[:len(b)/packSize*packSize]
-}
-
-// digits returns the media catalogue number in b, or "" when it is none.
-func digits(b []byte) string {
-	if len(b) != 13 || strings.Trim(string(b), "0123456789") != "" {
-		return ""
-	}
-	return string(b)
-}
-
-// isrcOf returns the recording code in b, or "" when it is none.
-func isrcOf(b []byte) string {
-	for _, c := range b {
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') {
-			return ""
-		}
-	}
-	return string(b)
 }

@@ -52,8 +52,6 @@ func decodeCues(b []byte, address func(b []byte) disc.LBA) (cues []nrgCue) {
 	return cues
 }
 
-func fromBCD(b byte) byte { return b>>4*10 + b&0xF }
-
 // agreement counts the distances between cues that are those of the tracks in
 // the file.
 func agreement(cues []nrgCue, tracks []nrgTrack) (n int) {

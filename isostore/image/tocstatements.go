@@ -88,7 +88,7 @@ func (p *tocParser) trackISRC(string) error {
 		return err
 	}
 	isrc, err := p.quoted()
-	t.isrc = strings.ReplaceAll(isrc, "-", "")
+	t.isrc = strings.ToUpper(strings.ReplaceAll(isrc, "-", ""))
 	return err
 }
 
