@@ -38,7 +38,7 @@ const implantName = "implantisomd5"
 func compare(k *known, name string, sums func(file string) []sum) Checks {
 	c := Checks{State: NoSum}
 	if k == nil {
-		if list := sums(name); len(list) > 0 {
+		if list, _ := usable(sums(name)); len(list) > 0 {
 			c.State, c.By = Unchecked, names(list)
 		}
 		return c
@@ -48,13 +48,14 @@ func compare(k *known, name string, sums func(file string) []sum) Checks {
 	for _, f := range k.Companions {
 		files = append(files, f.Name)
 	}
-	var failed, bare, unchecked []string
+	var failed, bare, unchecked, empty []string
 	for _, f := range files {
 		file := name
 		if f != "" {
 			file = besides(name, f)
 		}
-		list := sums(file)
+		list, none := usable(sums(file))
+		empty = append(empty, none...)
 		if len(list) == 0 {
 			bare = append(bare, path.Base(file))
 		}
@@ -84,6 +85,8 @@ func compare(k *known, name string, sums func(file string) []sum) Checks {
 	switch {
 	case len(failed) > 0:
 		c.State, c.Detail = Failed, failed[0]
+	case len(c.By) == 0 && len(empty) > 0:
+		c.Detail = fmt.Sprintf("%s has no checksum of it", path.Base(empty[0]))
 	case len(c.By) == 0:
 	case len(bare) > 0:
 		c.Detail = "no checksum for " + bare[0]

@@ -65,7 +65,8 @@ func digestImage(ctx context.Context, root *os.Root, name string, k *known, sums
 			inside = newImplantHash(k.Implant)
 			extra = inside
 		}
-		list, err := r.digestFile(full, sums(full), extra)
+		want, _ := usable(sums(full))
+		list, err := r.digestFile(full, want, extra)
 		if err != nil {
 			return nil, err
 		}

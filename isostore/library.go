@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"unicode/utf8"
 
 	"spindle/isostore/disc"
 	"spindle/isostore/image"
@@ -263,13 +264,34 @@ func (l *Library) find(name string) (place, error) {
 		if err != nil {
 			continue // Check says so
 		}
-		_, err = root.Stat(rel)
+		_, err = root.Lstat(rel) // a link that leads nowhere is there: opening it says so
 		root.Close()
 		if err == nil || !missing(err) {
 			return place{i, rel}, nil
 		}
 	}
+	if p, ok := l.bytesOf(rel); ok {
+		return p, nil
+	}
 	return place{}, l.notFound(rel)
+}
+
+// bytesOf returns the place of the only image whose name is the given one where
+// what is not UTF-8 in it is replaced: JSON and terminals show such names so.
+func (l *Library) bytesOf(name string) (found place, ok bool) {
+	if !strings.ContainsRune(name, utf8.RuneError) {
+		return found, false
+	}
+	for _, e := range l.List() {
+		if utf8.ValidString(e.Name) || string([]rune(e.Name)) != name {
+			continue
+		}
+		if ok {
+			return place{}, false // which of them is meant is not known
+		}
+		found, ok = place{slices.Index(l.dirs, e.Dir), e.Name}, true
+	}
+	return found, ok
 }
 
 // relative returns name as a clean slash-separated path below a directory.

@@ -274,8 +274,8 @@ func (l *Library) growing(root *os.Root, p place) string {
 		return ""
 	}
 	r := l.records[p]
-	if r == nil && kindOf(p.name) != picture && !isDiscDir(p.name) {
-		return ""
+	if r == nil && !now.young(time.Now()) {
+		return "" // a hidden file, say, of which there is no record, or not yet
 	}
 	if r == nil || !r.stamp.sameBytes(now) {
 		l.keepers[p.dir].ask(p.name)

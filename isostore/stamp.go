@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"time"
 )
 
 // A stamp tells one state of a file from another: equal stamps are taken for
@@ -23,6 +24,13 @@ type stamp struct {
 func (s stamp) sameBytes(t stamp) bool {
 	s.Changed, t.Changed = 0, 0
 	return s == t
+}
+
+// young reports whether the file changed, or came to its place, less than
+// settleTime before now.
+func (s stamp) young(now time.Time) bool {
+	age := now.Sub(time.Unix(0, max(s.Modified, s.Changed)))
+	return age < settleTime && age > -settleTime
 }
 
 // stampOf is the stamp of a file that was looked at.

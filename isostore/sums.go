@@ -29,7 +29,8 @@ const (
 	maxSumsLine = 8 << 10
 )
 
-// A sum is a checksum that a file should have.
+// A sum is a checksum that a file should have. Without hex it stands for a file
+// of checksums that is for that file by its name, and has none for it.
 type sum struct {
 	alg, hex string
 	from     string // the file of checksums, as the library names it
@@ -41,7 +42,6 @@ type sumFile struct {
 	lines map[string][]sum // by name, relative to the file's directory
 	bare  string           // a digest without a name, when that is all there is
 	alg   string
-	bad   int // lines that look like a checksum and are none
 }
 
 // sumsNamed returns the algorithm of a file of checksums, by its name:
@@ -150,9 +150,6 @@ func (f *sumFile) add(line string) {
 	}
 	sum1, err := hex.DecodeString(digest)
 	if err != nil || len(sum1) != algSizes[alg] || len(sum1) == 0 {
-		if named && err == nil && len(sum1) >= algSizes[algMD5] {
-			f.bad++
-		}
 		return
 	}
 	s := sum{alg: alg, hex: strings.ToLower(digest), from: f.name}
@@ -160,7 +157,7 @@ func (f *sumFile) add(line string) {
 	case !named:
 		f.bare = s.hex
 	case path.IsAbs(name) || name == "." || name == ".." || strings.HasPrefix(name, "../"):
-		f.bad++
+		// no name of ours
 	default:
 		f.lines[name] = append(f.lines[name], s)
 	}
@@ -202,13 +199,22 @@ func (f *sumFile) of(name string) []sum {
 			return nil
 		}
 	}
-	if list := f.lines[rel]; list != nil || f.bare == "" || ofDirectory(f.name) {
+	if list := f.lines[rel]; list != nil || ofDirectory(f.name) || f.name != name+path.Ext(f.name) {
 		return list
 	}
-	if f.name == name+path.Ext(f.name) {
-		return []sum{{f.alg, f.bare, f.name}}
+	return []sum{{f.alg, f.bare, f.name}}
+}
+
+// usable parts sums from the files that should have some and have none.
+func usable(list []sum) (good []sum, empty []string) {
+	for _, s := range list {
+		if s.hex == "" {
+			empty = append(empty, s.from)
+		} else {
+			good = append(good, s)
+		}
 	}
-	return nil
+	return good, empty
 }
 
 // sumsNames are the names of files that may have checksums of the file name:
@@ -232,9 +238,17 @@ func sumsNames(name string) (list []string) {
 // sumsFor reads the checksums that there are for the file name below root.
 func sumsFor(root *os.Root, name string) (list []sum) {
 	for _, n := range sumsNames(name) {
-		if f, err := readSums(root, n); err == nil {
-			list = append(list, f.of(name)...)
+		f, err := readSums(root, n)
+		if err != nil && !missing(err) {
+			f = noSums(n)
 		}
+		list = append(list, f.of(name)...)
 	}
 	return list
+}
+
+// noSums is a file of checksums that cannot be read as one.
+func noSums(name string) *sumFile {
+	alg, _ := sumsNamed(name)
+	return &sumFile{name: name, alg: alg}
 }

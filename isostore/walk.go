@@ -76,14 +76,19 @@ func (w *walker) look(name string, mode fs.FileMode) (f finding, ok bool) {
 		f.kind = part
 	}
 	if f.kind == sums {
-		f.sums, _ = readSums(w.root, name) // one that cannot be read has none
+		if f.sums, err = readSums(w.root, name); err != nil {
+			f.sums = noSums(name)
+		}
 	}
 	return f, true
 }
 
 // linkError says why a file cannot be looked at.
 func linkError(link bool, err error) error {
-	if link {
+	switch {
+	case link && missing(err):
+		return fmt.Errorf("symbolic link: what it leads to is missing: %w", cause(err))
+	case link:
 		return fmt.Errorf("symbolic link: %w (hint: links are followed only inside the image directory; copy or bind-mount the file instead)", cause(err))
 	}
 	return cause(err)

@@ -96,7 +96,7 @@ func printImages(w io.Writer, list []client.Image) {
 	for _, i := range list {
 		state := checked(i.State, &i.Checks)
 		if i.Error != "" {
-			state += ": " + oneLine(i.Error)
+			state += ": " + oneLine(strings.ReplaceAll(i.Error, "\n", "; "))
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(i.Name), cmp.Or(i.Format, "-"), cmp.Or(i.Medium, "-"), sizeOf(i.Size),
 			cmp.Or(oneLine(i.Label), "-"), cmp.Or(strings.Join(i.Boot, ", "), "-"), state)

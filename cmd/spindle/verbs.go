@@ -64,7 +64,7 @@ func (a *app) insertCommand() *cobra.Command {
 				return err
 			}
 			a.warn(d.Warnings)
-			return a.show(d, func(w io.Writer) { fmt.Fprintf(w, "%s: %s inserted\n", d.Name, d.Disc) })
+			return a.show(d, func(w io.Writer) { fmt.Fprintf(w, "%s: %s inserted\n", d.Name, oneLine(d.Disc)) })
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, forceHelp)

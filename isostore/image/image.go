@@ -130,7 +130,12 @@ func openRegular(root *os.Root, name string) (*os.File, error) {
 	path := filepath.Join(root.Name(), filepath.FromSlash(name))
 	fi, err := root.Stat(name)
 	if err != nil {
-		if l, lerr := root.Lstat(name); lerr == nil && l.Mode()&os.ModeSymlink != 0 && !errors.Is(err, os.ErrNotExist) {
+		l, lerr := root.Lstat(name)
+		isLink := lerr == nil && l.Mode()&os.ModeSymlink != 0
+		switch {
+		case isLink && errors.Is(err, os.ErrNotExist):
+			return nil, fmt.Errorf("%s: symbolic link: what it leads to is missing: %w", path, cause(err))
+		case isLink:
 			return nil, fmt.Errorf("%s: symbolic link: %w (hint: links are followed only inside the image directory; copy or bind-mount the file instead)", path, cause(err))
 		}
 		return nil, fmt.Errorf("%s: %w", path, cause(err))
