@@ -71,7 +71,8 @@ func isoOnly(l *losses) error {
 		return fmt.Errorf("an ISO image holds data, and the disc is audio alone (hint: take .cue, .toc or .chd)")
 	}
 	sessions := len(l.layout.Sessions)
-	l.when(audio > 0, "%d audio tracks", audio)
+	l.when(audio == 1, "1 audio track")
+	l.when(audio > 1, "%d audio tracks", audio)
 	l.when(data > 1, "where %d data tracks begin", data)
 	l.when(sessions > 1, "where %d sessions begin", sessions)
 	l.when(l.layout.MCN != "", "the catalogue number")
