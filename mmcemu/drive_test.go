@@ -20,6 +20,7 @@ type fakeDisc struct {
 	layout *disc.Layout
 	seed   uint32
 	closed atomic.Int32
+	gone   chan struct{} // closed by Close
 
 	bad    disc.LBA // block that fails, when err is set
 	err    error
@@ -32,7 +33,7 @@ func newDisc(seed, blocks uint32) *fakeDisc {
 	if kind == disc.CD {
 		mode = disc.Mode1
 	}
-	return &fakeDisc{seed: seed, layout: &disc.Layout{Kind: kind, Sessions: []disc.Session{{
+	return &fakeDisc{seed: seed, gone: make(chan struct{}), layout: &disc.Layout{Kind: kind, Sessions: []disc.Session{{
 		Number: 1, LeadOut: disc.LBA(blocks),
 		Tracks: []disc.Track{{Number: 1, Control: 4, Mode: mode, Pregap: -150}},
 	}}}}
@@ -64,7 +65,20 @@ func (f *fakeDisc) Close() error {
 	if f.closed.Add(1) != 1 {
 		panic("disc closed twice")
 	}
+	if f.gone != nil {
+		close(f.gone)
+	}
 	return nil
+}
+
+// isClosed waits for the disc to be closed, which nobody who releases it does.
+func (f *fakeDisc) isClosed() bool {
+	select {
+	case <-f.gone:
+		return true
+	case <-time.After(20 * time.Second):
+		return false
+	}
 }
 
 func fillBlock(p []byte, seed, lba uint32) {

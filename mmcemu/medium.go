@@ -58,7 +58,9 @@ func (m *medium) acquire() bool {
 
 func (m *medium) release() {
 	if m.refs.Add(-1) == 0 {
-		_ = m.disc.Close() // read-only: nothing is lost
+		// Read-only: nothing is lost. Storage that hangs keeps nobody waiting: who
+		// releases may be one who must not.
+		go func() { _ = m.disc.Close() }()
 	}
 }
 

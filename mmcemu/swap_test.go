@@ -96,13 +96,13 @@ func TestSupersede(t *testing.T) {
 		go func() { results <- drive.Insert(t.Context(), Medium{Disc: two, Name: "two"}, false) }()
 		synctest.Wait()
 		go func() { results <- drive.Insert(t.Context(), Medium{Disc: three, Name: "three"}, false) }()
-		if err := <-results; !errors.Is(err, ErrSuperseded) || two.closed.Load() != 1 {
+		if err := <-results; !errors.Is(err, ErrSuperseded) || !two.isClosed() {
 			t.Errorf("first insert: %v, closed %d times; want superseded", err, two.closed.Load())
 		}
 		if err := drive.Eject(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
-		if err := <-results; !errors.Is(err, ErrSuperseded) || three.closed.Load() != 1 {
+		if err := <-results; !errors.Is(err, ErrSuperseded) || !three.isClosed() {
 			t.Errorf("second insert: %v, closed %d times; want superseded", err, three.closed.Load())
 		}
 		if s := drive.Status(); s.State != "open" || s.Medium != "" {
@@ -216,7 +216,7 @@ func TestReadsDuringSwaps(t *testing.T) {
 	readers.Wait()
 	_ = drive.Close()
 	for i, d := range discs {
-		if d.closed.Load() != 1 {
+		if !d.isClosed() {
 			t.Errorf("disc %d closed %d times", i, d.closed.Load())
 		}
 	}

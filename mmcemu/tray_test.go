@@ -122,7 +122,7 @@ func TestRemoveOnEject(t *testing.T) {
 	insert(t, drive, d, "one")
 	a := join(drive, "a")
 	walk(t, drive, a, step{hostEject, "", nil}, step{hostLoad, "", nil}, step{tur, "", emptyClose})
-	if d.closed.Load() != 1 {
+	if !d.isClosed() {
 		t.Error("the disc is still open")
 	}
 	want := []Event{{Kind: EventReady, Medium: "one", MediumID: "one"}, {Kind: EventHostOut, Medium: "one", MediumID: "one", Nexus: "a", Removed: true}}
@@ -167,7 +167,7 @@ func TestHeldTray(t *testing.T) {
 		walk(t, drive, a, step{gesn, ejectRequested, nil}, step{gesn, nothingDisc, nil}, step{readFirst, "", nil})
 		walk(t, drive, b, step{gesn, ejectRequested, nil}, step{gesn, nothingDisc, nil})
 	}
-	if two.closed.Load() != 1 {
+	if !two.isClosed() {
 		t.Error("the refused disc is still open")
 	}
 

@@ -182,6 +182,13 @@ type opened struct {
 	odd  []string // what is odd about it, for people
 }
 
+// drop closes what is not inserted after all, beside who calls: storage may hang.
+func (o opened) drop() {
+	if o.disc != nil {
+		go o.disc.Close()
+	}
+}
+
 // open opens an image for a drive. It may take as long as storage likes, so it
 // is not for the loop. A path outside the library is for the operator only,
 // who writes it into file or flag.

@@ -45,11 +45,11 @@ func (dr *drive) begin() uint64 {
 // for the medium to be ready.
 func (d *Daemon) place(dr *drive, act uint64, o opened, force bool) error {
 	if act < dr.applied {
-		o.disc.Close()
+		o.drop()
 		return superseded(dr.cfg.Name)
 	}
 	if err := d.hand(dr, force, func(k follower, lun int) error { return k.insert(lun, o.path, force) }); err != nil {
-		o.disc.Close()
+		o.drop()
 		return err
 	}
 	err := dr.emu.Insert(begunOnly, mmcemu.Medium{Disc: o.disc, Name: o.name, ID: o.id}, force)
@@ -126,7 +126,7 @@ func (d *Daemon) configured(dr *drive, o opened, force bool) {
 	switch {
 	case dr.holds(o):
 		// Hosts that read it need not see it go and come back.
-		o.disc.Close()
+		o.drop()
 		dr.path = o.path
 		d.applied(dr, act, o.name)
 	case dr.cfg.Disc == "":
@@ -171,7 +171,7 @@ func (d *Daemon) tryPending(dr *drive) {
 	d.work(func() {
 		o, err := d.open(c, p.disc)
 		if !d.loop.post(func() { d.endPending(dr, p, o, err) }) && err == nil {
-			o.disc.Close()
+			o.drop()
 		}
 	})
 }
@@ -180,7 +180,7 @@ func (d *Daemon) endPending(dr *drive, p *pending, o opened, err error) {
 	p.trying = false
 	if dr.pending != p {
 		if err == nil {
-			o.disc.Close()
+			o.drop()
 		}
 		return
 	}

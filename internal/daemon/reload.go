@@ -46,7 +46,7 @@ type change struct {
 
 func (c *change) discard() {
 	for _, o := range c.discs {
-		o.disc.Close()
+		o.drop()
 	}
 	for _, l := range c.listen {
 		l.Close()

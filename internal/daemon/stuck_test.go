@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"spindle/internal/api/client"
+	"spindle/isostore/disc"
+	"spindle/isostore/disc/disctest"
 	"spindle/scsi"
 	"spindle/target"
 )
@@ -42,4 +44,47 @@ func TestStuckStorage(t *testing.T) {
 	<-released
 	r.await("no alarm", func(s *client.Status) bool { return len(s.Alarms) == 0 })
 	session.Close()
+}
+
+// A clinging disc closes when it is let go.
+type clinging struct {
+	disc.Disc
+	closing, hold chan struct{}
+}
+
+func (c clinging) Close() error {
+	close(c.closing)
+	<-c.hold
+	return nil
+}
+
+// Discs are closed beside the loop: one that storage holds keeps nobody waiting.
+func TestStuckClose(t *testing.T) {
+	r := newRig(t)
+	r.start(cd0HasA)
+	hold := make(chan struct{})
+	var closings []chan struct{}
+	for _, act := range []func(dr *drive, o opened){
+		func(dr *drive, o opened) { _ = r.d.place(dr, 0, o, false) }, // a later act came first
+		func(dr *drive, o opened) { r.d.endPending(dr, &pending{}, o, nil) },
+		func(dr *drive, o opened) { (&change{discs: map[string]opened{"cd0": o}}).discard() },
+		func(dr *drive, o opened) {
+			_ = r.d.place(dr, dr.begin(), o, true)
+			_ = r.d.takeOut(dr, dr.begin(), true)
+		},
+	} {
+		c := clinging{disctest.Synthetic(disctest.DataDisc(100)), make(chan struct{}), hold}
+		closings = append(closings, c.closing)
+		r.must(r.d.loop.call(t.Context(), func() { act(r.d.drive("cd0"), opened{disc: c, id: "x", name: "x"}) }))
+	}
+	for _, c := range closings {
+		select {
+		case <-c:
+		case <-time.After(limit):
+			t.Fatal("a disc is not closed")
+		}
+	}
+	_, err := r.client.Status(t.Context())
+	r.must(err)
+	close(hold)
 }
