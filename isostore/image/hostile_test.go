@@ -1,11 +1,17 @@
 package image
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ulikunitz/xz"
+
+	"spindle/isostore/disc"
 )
 
 // udif is a property list as a UDIF image without data has it.
@@ -105,5 +111,62 @@ func TestCodesOfNone(t *testing.T) {
 			t.Errorf("%s: ISRC %q, MCN %q, %d bytes of CD-TEXT, warnings %q", name, l.First().ISRC, l.MCN, len(l.CDText), info.Warnings)
 		}
 		d.Close()
+	}
+}
+
+// TestXZSmallBlocks unpacks blocks of a byte each whose dictionaries are as large
+// as any: some are unpacked, many are refused before they take hours.
+func TestXZSmallBlocks(t *testing.T) {
+	var b bytes.Buffer
+	w, err := xz.WriterConfig{DictCap: xzMaxDict}.NewWriter(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		streams int
+		refused bool
+	}{{xzFree, false}, {xzFree + 1, true}} {
+		n, err := io.Copy(io.Discard, newXZ(bytes.NewReader(bytes.Repeat(b.Bytes(), tt.streams)), xzMaxDict))
+		if refused := err != nil && strings.Contains(err.Error(), "too small"); n != xzFree || refused != tt.refused || err != nil && !refused {
+			t.Errorf("%d streams: %d bytes, %v", tt.streams, n, err)
+		}
+	}
+}
+
+// TestTOCOddFile opens a track whose first file ends within a sample: what is
+// behind it is read in the right order of bytes all the same.
+func TestTOCOddFile(t *testing.T) {
+	dir := t.TempDir()
+	whole := bytes.Repeat([]byte("abcd"), 2352/4)
+	write(t, dir, "a.bin", append(bytes.Clone(whole), "xyz"...))
+	write(t, dir, "b.bin", bytes.Repeat(whole, 4))
+	write(t, dir, "a.toc", []byte("CD_DA\nTRACK AUDIO\nFILE \"a.bin\" 0\nFILE \"b.bin\" 0\n"))
+	d, info, err := OpenFile(filepath.Join(dir, "a.toc"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	got := make([]byte, 5*2352)
+	n, err := d.(disc.RawReader).ReadSectors(got, 0)
+	if n != 5 || err != nil || info.Blocks != 5 || !bytes.Equal(got, bytes.Repeat([]byte("badc"), len(got)/4)) {
+		t.Errorf("%d of %d sectors, %v, or other samples: %q", n, info.Blocks, err, got[2348:2364])
+	}
+}
+
+// TestWarningsPrintable opens parts of an image, one cut short, whose name would
+// say something to a terminal.
+func TestWarningsPrintable(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a\x1b[2J.bin", make([]byte, 2352*300))
+	write(t, dir, "a.toc", []byte("CD_DA\nTRACK AUDIO\nFILE \"a\\033[2J.bin\" 0 0:9:0\n"))
+	info, err := Inspect(filepath.Join(dir, "a.toc"), Options{})
+	if err != nil || len(info.Warnings) == 0 || printable(info.Warnings[0]) != info.Warnings[0] {
+		t.Errorf("warnings %q, %v", info.Warnings, err)
 	}
 }

@@ -60,7 +60,7 @@ func Open(root *os.Root, name string, o Options) (disc.Disc, Info, error) {
 func finish(s *source, open func(s *source) (disc.Disc, error)) (disc.Disc, Info, error) {
 	d, err := open(s)
 	for i, text := range s.info.Warnings {
-		s.info.Warnings[i] = brief(text)
+		s.info.Warnings[i] = brief(printable(text)) // names of files are in them
 	}
 	if err != nil {
 		s.Close()

@@ -149,6 +149,9 @@ func (b *tocBuilder) open(part *tocPart, t *tocTrack, stride int64) (piece, erro
 	if p.size = part.length.bytes(t, stride); p.size == 0 {
 		p.size = left
 	}
+	if t.mode.mode == disc.Audio && t.sub == "" {
+		p.size &^= 3 // whole samples
+	}
 	if left <= 0 {
 		return p, fmt.Errorf("%w: it begins at byte %d of %q, which has %d", ErrDamaged, p.off, part.name, p.data.Size())
 	}

@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"hash/crc64"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/ulikunitz/xz/lzma"
@@ -17,6 +18,14 @@ import (
 
 // xzMaxDict bounds the dictionaries that are accepted, in bytes: that of xz -9.
 const xzMaxDict = 64 << 20
+
+// A block's dictionary is memory that is cleared before it is used, and a block
+// may hold a byte. So the dictionaries of all together may take xzFree of the
+// largest, and xzShare bytes for each that was unpacked.
+const (
+	xzFree  = 16
+	xzShare = 256
+)
 
 const xzMagic = "\xfd7zXZ\x00"
 
@@ -40,6 +49,8 @@ type xzReader struct {
 	sum    hash.Hash // of the current block, or nil
 	blocks int64     // of this stream
 	size   int64     // of this stream's blocks
+	total  int64     // of all streams' blocks
+	dicts  int64     // bytes of all dictionaries so far
 	err    error
 }
 
@@ -84,7 +95,7 @@ func (x *xzReader) Read(p []byte) (int, error) {
 			continue
 		}
 		n, err := x.block.Read(p)
-		x.size += int64(n)
+		x.size, x.total = x.size+int64(n), x.total+int64(n)
 		if x.sum != nil {
 			x.sum.Write(p[:n])
 		}
@@ -141,10 +152,10 @@ func (x *xzReader) padding() (end bool, err error) {
 	return false, x.header(b[:])
 }
 
-// blockHeader reads a block's header, whose first byte is size.
-func (x *xzReader) blockHeader(size byte) error {
-	b := make([]byte, (int(size)+1)*4)
-	b[0] = size
+// blockHeader reads a block's header, whose first byte is its size.
+func (x *xzReader) blockHeader(first byte) error {
+	b := make([]byte, (int(first)+1)*4)
+	b[0] = first
 	if _, err := io.ReadFull(x.r, b[1:]); err != nil {
 		return err
 	}
@@ -152,11 +163,13 @@ func (x *xzReader) blockHeader(size byte) error {
 	if crc32.ChecksumIEEE(b[:end]) != binary.LittleEndian.Uint32(b[end:]) {
 		return fmt.Errorf("the CRC of a block's header is wrong")
 	}
-	flags, rest := b[1], b[2:end]
+	flags, rest, size := b[1], b[2:end], uint64(math.MaxInt64)
 	for _, has := range []byte{0x40, 0x80} { // packed and unpacked size
 		if flags&has != 0 {
-			_, n := binary.Uvarint(rest)
-			rest = rest[max(0, n):]
+			v, n := binary.Uvarint(rest)
+			if rest = rest[max(0, n):]; has == 0x80 {
+				size = v
+			}
 		}
 	}
 	if flags&0x3F != 0 || len(rest) < 3 || rest[0] != 0x21 || rest[1] != 1 || rest[2] > 40 {
@@ -166,9 +179,13 @@ func (x *xzReader) blockHeader(size byte) error {
 	if dict > xzMaxDict {
 		return fmt.Errorf("a block wants a dictionary of %d bytes, and may have %d (hint: unpack it with xz -d)", dict, int64(xzMaxDict))
 	}
+	dict = max(lzma.MinDictCap, int64(min(uint64(dict), uint64(x.dict), size)))
+	if x.dicts += dict; x.dicts > xzFree*x.dict+xzShare*x.total {
+		return fmt.Errorf("its blocks are too small for their dictionaries of %d bytes (hint: unpack it with xz -d)", dict)
+	}
 	x.began = x.r.n
 	x.sum = xzSum(x.check)
-	block, err := lzma.Reader2Config{DictCap: int(max(lzma.MinDictCap, min(dict, x.dict)))}.NewReader2(x.r)
+	block, err := lzma.Reader2Config{DictCap: int(dict)}.NewReader2(x.r)
 	x.block = block
 	return err
 }
