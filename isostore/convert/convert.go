@@ -142,7 +142,7 @@ func prove(ctx context.Context, j *job, path string) error {
 	made, _, err := image.OpenFile(path, image.Options{Kind: j.layout.Kind})
 	switch {
 	case errors.Is(err, image.ErrFormat):
-		return fmt.Errorf("the result would not be known as %s: %w (hint: the disc has no file system that is known here: take another format)", j.f.name, err)
+		return fmt.Errorf("the disc has no file system that is known here, and %s of it would not be known either (hint: take .iso.zst, .cue or .chd)", j.f.name)
 	case err != nil:
 		return fmt.Errorf("the result cannot be opened: %w", err)
 	}

@@ -2,8 +2,10 @@ package convert
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/SaveTheRbtz/zstd-seekable-format-go/pkg"
 	"github.com/klauspost/compress/zstd"
@@ -57,7 +59,7 @@ func (f *framer) Write(p []byte) (n int, err error) {
 }
 
 // volumeBlocks is how many blocks of volume descriptors of a later session are
-// put where hosts look for those of an image: at block 16.
+// looked at, which are put where hosts look for those of an image: at block 16.
 const (
 	volumeStart  = 16
 	volumeBlocks = 16
@@ -72,6 +74,9 @@ func (j *job) iso(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	return j.userData(ctx, span{0, j.isoEnd()}, func(p []byte, lba disc.LBA) error {
+		if err := j.loseCovered(p, lba, head); err != nil {
+			return err
+		}
 		overlay(p, lba, head)
 		_, err := w.Write(p)
 		return err
@@ -105,7 +110,45 @@ func (j *job) descriptors() ([]byte, error) {
 	if n == 0 && err != nil {
 		return nil, fmt.Errorf("the volume descriptors of track %d: %w", last.Number, err)
 	}
-	return b[:n*disc.BlockSize], nil
+	end := 0
+	for end < n*disc.BlockSize && isDescriptor(b[end:]) {
+		j.widen(b[end:])
+		end += disc.BlockSize
+	}
+	return b[:end], nil
+}
+
+// widen makes a volume descriptor say that the volume is all of the image: of a
+// session it says how long that is, and readers would take what lies behind that
+// for damage (ECMA-119, 8.4.8).
+func (j *job) widen(b []byte) {
+	const primary, supplementary, spaceAt = 1, 2, 80
+	if string(b[1:6]) == "CD001" && (b[0] == primary || b[0] == supplementary) {
+		binary.LittleEndian.PutUint32(b[spaceAt:], uint32(j.isoEnd()))
+		binary.BigEndian.PutUint32(b[spaceAt+4:], uint32(j.isoEnd()))
+	}
+}
+
+// isDescriptor reports whether a block is of a volume recognition sequence, that
+// of ISO 9660 or of UDF (ECMA-119, 8.1; ECMA-167, 2/9.1): what follows the last one
+// is other things, files among them.
+func isDescriptor(b []byte) bool {
+	return slices.Contains([]string{"CD001", "CDW02", "BEA01", "NSR02", "NSR03", "BOOT2", "TEA01"}, string(b[1:6]))
+}
+
+// loseCovered notes what of a chunk other descriptors are put over but are no
+// descriptors: the first session may have fewer.
+func (j *job) loseCovered(p []byte, lba disc.LBA, head []byte) error {
+	for i := range len(head) / disc.BlockSize {
+		at := (volumeStart + i - int(lba)) * disc.BlockSize
+		if at < 0 || at >= len(p) || isDescriptor(p[at:]) || !slices.ContainsFunc(p[at:at+disc.BlockSize], func(b byte) bool { return b != 0 }) {
+			continue
+		}
+		if err := j.lose(volumeStart+disc.LBA(i), "blocks of the first session behind its volume descriptors"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // overlay puts the descriptors into a chunk that has their place.

@@ -3,12 +3,14 @@ package convert
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"spindle/internal/lab"
 	"spindle/isostore/disc"
 	"spindle/isostore/sector"
 	"spindle/testdata/fixture"
@@ -265,5 +267,66 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 	if list := names(t, dir); !slices.Equal(list, []string{"a.bin", "a.cue", "b.bin"}) {
 		t.Errorf("files are %q", list)
+	}
+}
+
+// TestMultisession makes an ISO image of a disc to which a session was added:
+// xorriso finds the files of both in it, whole.
+func TestMultisession(t *testing.T) {
+	lab.Need(t, "genisoimage", "xorriso")
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "1.iso"), filepath.Join(dir, "2.iso")
+	run := func(name string, args ...string) {
+		t.Helper()
+		if out, err := lab.ToolCmd(t.Context(), name, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%s %q: %v\n%s", name, args, err, out)
+		}
+	}
+	for _, name := range []string{"one", "two"} {
+		b := bytes.Repeat([]byte(name+" "), 200_000)
+		if err := os.MkdirAll(filepath.Join(dir, "d", name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "d", name, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run("genisoimage", "-quiet", "-R", "-J", "-o", first, filepath.Join(dir, "d", "one"))
+	fi, err := os.Stat(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := fi.Size()/disc.BlockSize + leadOut1 + leadIn + pregap
+	run("genisoimage", "-quiet", "-R", "-J", "-C", fmt.Sprintf("0,%d", start), "-M", first, "-o", second, filepath.Join(dir, "d", "two"))
+	sheet := "REM SESSION 01\nFILE 1.iso BINARY\nTRACK 01 MODE1/2048\nINDEX 01 00:00:00\nREM SESSION 02\nFILE 2.iso BINARY\nTRACK 02 MODE1/2048\nINDEX 01 00:00:00\n"
+	cue := filepath.Join(dir, "a.cue")
+	if err := os.WriteFile(cue, []byte(sheet), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := convertTo(t, cue, filepath.Join(dir, "b.iso"), Options{Lossy: true})
+	if slices.ContainsFunc(r.Lost, func(s string) bool { return strings.Contains(s, "behind its volume") }) {
+		t.Errorf("lost %q", r.Lost)
+	}
+	for _, name := range []string{"one", "two"} {
+		to := filepath.Join(dir, name+".out")
+		run("xorriso", "-osirrox", "on", "-indev", r.Files[0], "-extract", "/"+name, to)
+		got, err := os.ReadFile(to)
+		if want, _ := os.ReadFile(filepath.Join(dir, "d", name, name)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("file %s has %d bytes, %v; want %d", name, len(got), err, len(want))
+		}
+	}
+}
+
+// TestCoveredBlocks names what of the first session has to give way.
+func TestCoveredBlocks(t *testing.T) {
+	j := &job{o: Options{Lossy: true}}
+	descriptor := append([]byte("\x01CD001"), make([]byte, disc.BlockSize-6)...)
+	chunk := append(make([]byte, 16*disc.BlockSize), descriptor...)
+	chunk = append(chunk, bytes.Repeat([]byte{1}, disc.BlockSize)...)
+	if err := j.loseCovered(chunk, 0, descriptor); err != nil || len(j.lost) > 0 {
+		t.Errorf("one over one: %v, lost %q", err, j.lost)
+	}
+	if err := j.loseCovered(chunk, 0, append(descriptor, descriptor...)); err != nil || len(j.lost) != 1 {
+		t.Errorf("two over one: %v, lost %q", err, j.lost)
 	}
 }

@@ -130,7 +130,13 @@ type placedError struct {
 }
 
 func placed(err error, from, to string) error {
-	return placedError{err, strings.ReplaceAll(err.Error(), from, to)}
+	text := err.Error()
+	if real, rerr := filepath.EvalSymlinks(from); rerr == nil {
+		if real, rerr = filepath.Abs(real); rerr == nil {
+			text = strings.ReplaceAll(text, real, filepath.Dir(real))
+		}
+	}
+	return placedError{err, strings.ReplaceAll(text, from, to)}
 }
 
 func (e placedError) Error() string { return e.text }
