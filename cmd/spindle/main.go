@@ -101,6 +101,11 @@ func (a *app) report(w io.Writer, err error) {
 		e = &client.Error{Message: err.Error()}
 	}
 	if a.json {
+		if e.Hint == "" && !strings.Contains(e.Message, "\n") {
+			parted := *e
+			parted.Message, parted.Hint = cutHint(e.Message)
+			e = &parted
+		}
 		_ = json.NewEncoder(w).Encode(e)
 		return
 	}
