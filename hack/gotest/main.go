@@ -93,11 +93,23 @@ func (r *report) add(e event) {
 	case "pass":
 		delete(r.output, key)
 	case "fail":
-		for _, line := range r.output[key] {
-			fmt.Fprint(r.w, line)
+		if e.Test == "" { // tests that had no end, as when the program died
+			for k := range r.output {
+				if k.pkg == e.Package {
+					r.flush(k)
+				}
+			}
 		}
-		delete(r.output, key)
+		r.flush(key)
 	}
+}
+
+// flush prints what a test printed.
+func (r *report) flush(key testKey) {
+	for _, line := range r.output[key] {
+		fmt.Fprint(r.w, line)
+	}
+	delete(r.output, key)
 }
 
 // reason is what a skipped test printed, without the lines that announce it.

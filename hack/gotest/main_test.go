@@ -20,12 +20,15 @@ func TestReport(t *testing.T) {
 {"Action":"output","Package":"p","Output":"PASS\n"}
 {"Action":"output","Package":"p","Output":"FAIL\tp\t0.1s\n"}
 {"Action":"skip","Package":"q"}
+{"Action":"output","Package":"r","Test":"TestD","Output":"panic: dead\\n"}
+{"Action":"output","Package":"r","Output":"FAIL\\tr\\t0.1s\\n"}
+{"Action":"fail","Package":"r"}
 not JSON
 `
 	var out strings.Builder
 	r := &report{w: &out, output: make(map[testKey][]string)}
 	r.read(strings.NewReader(events))
-	const want = "    c_test.go:1: wrong\n--- FAIL: TestC (0.00s)\nFAIL\tp\t0.1s\nnot JSON\n"
+	const want = "    c_test.go:1: wrong\n--- FAIL: TestC (0.00s)\nFAIL\tp\t0.1s\nFAIL\tr\t0.1s\npanic: dead\nnot JSON\n"
 	if out.String() != want {
 		t.Errorf("printed %q; want %q", out.String(), want)
 	}

@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // limit is how long anything that must come may take.
-const limit = 20 * time.Second
+const limit = time.Minute
 
 // A rig is a daemon with a configuration file, a library of a.iso, b.iso and
 // c.iso, and real sockets.
