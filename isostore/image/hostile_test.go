@@ -170,3 +170,30 @@ func TestWarningsPrintable(t *testing.T) {
 		t.Errorf("warnings %q, %v", info.Warnings, err)
 	}
 }
+
+// TestDecodersEOF opens images whose compressed data is empty, of which decoders
+// say EOF: neither the image nor the disc ends there, and the error says where
+// the damage is.
+func TestDecodersEOF(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.flac", []byte(fuzzFLAC[:42]))
+	write(t, dir, "a.cue", []byte("FILE a.flac FLAC\nTRACK 01 AUDIO\nINDEX 01 00:00:00\n"))
+	cso := make([]byte, csoHeader+4*17)
+	copy(cso, "CISO\x18")
+	cso[9], cso[17] = 32768>>8, 2048>>8
+	for i := range 17 {
+		cso[csoHeader+4*i] = byte(len(cso))
+	}
+	write(t, dir, "a.cso", append(cso, make([]byte, 512)...))
+	for name, text := range map[string]string{"a.cue": "FLAC frame at byte 42", "a.cso": "block 0: byte 92: "} {
+		d, _, err := OpenFile(filepath.Join(dir, name), Options{})
+		if err == nil {
+			p := make([]byte, disc.SectorSize)
+			_, err = d.(disc.RawReader).ReadSectors(p, 0)
+			d.Close()
+		}
+		if !errors.Is(err, ErrDamaged) || errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "hunk 0: ") || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v, want one with %q", name, err, text)
+		}
+	}
+}

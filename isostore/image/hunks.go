@@ -1,6 +1,7 @@
 package image
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -153,10 +154,20 @@ func (h *hunks) load(n int64) ([]byte, error) {
 	start, end := h.bounds(n)
 	b := make([]byte, end-start)
 	if err := h.safely(b, n); err != nil {
-		return nil, fmt.Errorf("hunk %d: %w", n, err)
+		return nil, decodeError{fmt.Errorf("hunk %d: %w", n, err)}
 	}
 	return b, nil
 }
+
+// A decodeError is an error of decoding. It is never io.EOF, with which decoders
+// say that a hunk is damaged: those who read would take it for the data's end.
+type decodeError struct{ error }
+
+// Is implements what package errors looks for.
+func (e decodeError) Is(target error) bool { return target != io.EOF && errors.Is(e.error, target) }
+
+// As implements what package errors looks for.
+func (e decodeError) As(target any) bool { return errors.As(e.error, target) }
 
 // safely decodes, and makes a panic of a decoder an error: what it decodes is
 // hostile, and not all decoders know.
