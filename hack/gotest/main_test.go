@@ -20,8 +20,8 @@ func TestReport(t *testing.T) {
 {"Action":"output","Package":"p","Output":"PASS\n"}
 {"Action":"output","Package":"p","Output":"FAIL\tp\t0.1s\n"}
 {"Action":"skip","Package":"q"}
-{"Action":"output","Package":"r","Test":"TestD","Output":"panic: dead\\n"}
-{"Action":"output","Package":"r","Output":"FAIL\\tr\\t0.1s\\n"}
+{"Action":"output","Package":"r","Test":"TestD","Output":"panic: dead\n"}
+{"Action":"output","Package":"r","Output":"FAIL\tr\t0.1s\n"}
 {"Action":"fail","Package":"r"}
 not JSON
 `
