@@ -96,11 +96,10 @@ func TestNoLossIsSilent(t *testing.T) {
 		to   []string
 		lost string
 	}{
-		{"pregap of track 1", nrg(noisy(fixture.DataDisc(fixture.Mode1, nil))), []string{".iso.zst", ".cue", ".toc", ".chd"}, "pregap of session 1"},
+		{"pregap of track 1", nrg(noisy(fixture.DataDisc(fixture.Mode1, nil))), []string{".iso.zst", ".cue", ".chd"}, "pregap of session 1"},
 		{"pregap of session 2", nrg(noisy(fixture.MixedMode(nil))), []string{".cue"}, "pregap of session 2"},
-		{"layer break", dvd, []string{".iso.zst", ".chd"}, "where layer 1 begins"},
-		{"structures", dvd, []string{".iso.zst", ".chd"}, "manufacturing information"},
-		{"DVD by size", dvd, []string{".iso.zst"}, "that it is a DVD"},
+		{"structures", dvd, []string{".chd"}, "where layer 1 begins; manufacturing information of the DVD"},
+		{"DVD by size", dvd, []string{".iso.zst"}, "where layer 1 begins; manufacturing information of the DVD; that it is a DVD"},
 		{"sub-headers", sheet(oneTrack, formOne, subHeader), []string{".iso.zst"}, "sub-headers of Mode 2"},
 		{"addresses", sheet("TRACK 01 MODE1/2352\nINDEX 01 00:00:00\n", data, address), []string{".iso.zst"}, "addresses in sectors"},
 		{"flags of data", sheet("TRACK 01 MODE1/2352\nFLAGS PRE\nINDEX 01 00:00:00\n", data, nil), []string{".iso.zst", ".toc"}, "flags of data tracks"},
@@ -112,6 +111,7 @@ func TestNoLossIsSilent(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			from := tt.make(t, dir)
 			before := names(t, dir)
@@ -124,7 +124,7 @@ func TestNoLossIsSilent(t *testing.T) {
 					t.Errorf("%s left %q", ext, after)
 				}
 				r := convertTo(t, from, dst, Options{Lossy: true})
-				if !slices.ContainsFunc(r.Lost, func(s string) bool { return strings.Contains(s, tt.lost) }) {
+				if !strings.Contains(strings.Join(r.Lost, "; "), tt.lost) {
 					t.Errorf("to %s: lost %q, want %q", ext, r.Lost, tt.lost)
 				}
 				for _, f := range r.Files {
@@ -164,13 +164,14 @@ func TestKept(t *testing.T) {
 				t.Fatal(err)
 			}
 			return cue
-		}, []string{".cue", ".chd"}},
+		}, []string{".cue"}},
 		{"tracks from 5", func(t *testing.T, dir string) string {
 			return bin(t, dir, strings.ReplaceAll(oneTrack, "01 MODE2", "05 MODE2"), fixture.DataDisc(fixture.Mode2Form1, nil), nil)
 		}, []string{".cue"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			from := tt.make(t, dir)
 			for _, ext := range tt.to {
