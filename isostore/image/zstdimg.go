@@ -110,7 +110,7 @@ func readSeekTable(s *source, frames int64, checksums bool) (*zstdImage, error) 
 			return nil, err
 		}
 		for ; len(b) > 0; b, i = b[width:], i+1 {
-			if err := z.add(int64(binary.LittleEndian.Uint32(b)), int64(binary.LittleEndian.Uint32(b[4:])), i == 0); err != nil {
+			if err := z.add(int64(binary.LittleEndian.Uint32(b)), int64(binary.LittleEndian.Uint32(b[4:]))); err != nil {
 				return nil, fmt.Errorf("byte %d: frame %d: %w", at+i*width, i, err)
 			}
 		}
@@ -126,20 +126,17 @@ func readSeekTable(s *source, frames int64, checksums bool) (*zstdImage, error) 
 
 // add takes a frame into the tables. One without data, which the format allows,
 // goes with the one before.
-func (z *zstdImage) add(packed, size int64, first bool) error {
+func (z *zstdImage) add(packed, size int64) error {
 	if size > maxHunk {
 		return fmt.Errorf("%w: it holds %d bytes, and at most %d can be decoded for a read", ErrFormat, size, int64(maxHunk)) // all can still be unpacked
 	}
 	n := len(z.packed) - 1
 	end := z.packed[n] + packed
-	switch {
-	case size > 0:
-		z.packed, z.starts = append(z.packed, end), append(z.starts, z.starts[n]+size)
-	case first:
-		z.packed[0] = end
-	default:
+	if size == 0 {
 		z.packed[n] = end
+		return nil
 	}
+	z.packed, z.starts = append(z.packed, end), append(z.starts, z.starts[n]+size)
 	return nil
 }
 

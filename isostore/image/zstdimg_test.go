@@ -111,3 +111,25 @@ func FuzzOpenZstd(f *testing.F) {
 	f.Add(zstdBytes(f, isoImage(20, 20), 2048, 5))
 	packedFuzz(f, f.TempDir(), "x.iso.zst", packedSame)
 }
+
+// TestZstdEmptyFrames opens an image with frames that hold nothing, which the
+// format allows: before all others, between them and behind.
+func TestZstdEmptyFrames(t *testing.T) {
+	enc, err := zstd.NewWriter(nil, zstd.WithZeroFrames(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := packedImage(200)
+	var b, table []byte
+	for _, part := range [][]byte{nil, image[:100000], nil, nil, image[100000:], nil} {
+		frame := enc.EncodeAll(part, nil)
+		b = append(b, frame...)
+		table = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(table, uint32(len(frame))), uint32(len(part)))
+	}
+	b = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(b, zstdTableMagic), uint32(len(table)+zstdFooter))
+	b = binary.LittleEndian.AppendUint32(append(b, table...), uint32(len(table)/8))
+	b = binary.LittleEndian.AppendUint32(append(b, 0), zstdFooterMagic)
+	dir := t.TempDir()
+	write(t, dir, "a.iso.zst", b)
+	packedOpen(t, dir, "a.iso.zst", "iso.zst", image)
+}
