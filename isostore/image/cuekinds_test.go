@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"unicode/utf16"
 
@@ -113,5 +114,34 @@ func TestSheetText(t *testing.T) {
 		if info, err := Inspect(filepath.Join(dir, "a.cue"), Options{}); err != nil || info.Title != "Größe" || info.Blocks != 300 || len(info.Warnings) > 0 {
 			t.Errorf("%s: title %q, %d blocks, warnings %q, %v", name, info.Title, info.Blocks, info.Warnings, err)
 		}
+	}
+}
+
+// TestCUEAIFC opens AIFF-C, whose samples are in either order of bytes, and
+// refuses what is compressed.
+func TestCUEAIFC(t *testing.T) {
+	samples := bytes.Repeat([]byte("abcd"), 2352/4)
+	for kind, want := range map[string]string{"NONE": "badc", "twos": "badc", "sowt": "abcd", "ima4": ""} {
+		dir := t.TempDir()
+		b := fmt.Appendf(nil, "FORM\x00\x00\x00\x00AIFCCOMM\x00\x00\x00\x18\x00\x02\x00\x00\x00\x00\x00\x10\x40\x0E\xAC\x44\x00\x00\x00\x00\x00\x00%s\x00\x00", kind)
+		b = append(b, "SSND\x00\x00\x09\x38\x00\x00\x00\x00\x00\x00\x00\x00"...)
+		write(t, dir, "a.aifc", append(b, samples...))
+		write(t, dir, "a.cue", []byte("FILE a.aifc AIFF\nTRACK 01 AUDIO\nINDEX 01 00:00:00\n"))
+		d, _, err := OpenFile(filepath.Join(dir, "a.cue"), Options{})
+		if want == "" {
+			if err == nil || !strings.Contains(err.Error(), `compressed, format "ima4"`) {
+				t.Errorf("%s: %v", kind, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", kind, err)
+			continue
+		}
+		got := make([]byte, disc.SectorSize)
+		if n, err := d.(disc.RawReader).ReadSectors(got, 0); n != 1 || err != nil || !bytes.Equal(got, bytes.Repeat([]byte(want), 2352/4)) {
+			t.Errorf("%s: %d sectors, %v, samples %q", kind, n, err, got[:8])
+		}
+		d.Close()
 	}
 }

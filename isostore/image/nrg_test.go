@@ -194,6 +194,25 @@ func TestNRGSessions(t *testing.T) {
 	}
 }
 
+// TestNRGAudioModes opens audio by both of its codes.
+func TestNRGAudioModes(t *testing.T) {
+	sectors := bytes.Repeat([]byte("abcd"), 300*2352/4)
+	for _, mode := range []uint32{7, 8} {
+		dir := t.TempDir()
+		write(t, dir, "a.nrg", nrgFile(sectors, nrgChunk("ETN2", 0, 0, 0, uint32(len(sectors)), mode, 0, 0, 0), nrgChunk("SINF", 1)))
+		d, info, err := OpenFile(filepath.Join(dir, "a.nrg"), Options{})
+		if err != nil {
+			t.Errorf("mode %d: %v", mode, err)
+			continue
+		}
+		got := make([]byte, len(sectors))
+		if n, err := d.(disc.RawReader).ReadSectors(got, 0); n != 300 || err != nil || !bytes.Equal(got, sectors) || info.Sessions[0].Tracks[0].Mode != "audio" {
+			t.Errorf("mode %d: %+v, %d sectors, %v", mode, info.Sessions, n, err)
+		}
+		d.Close()
+	}
+}
+
 func TestNRGDamaged(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.nrg")

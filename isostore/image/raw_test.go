@@ -145,7 +145,7 @@ func TestRawAudio(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := make([]byte, len(tt.want))
-			if n, err := d.(disc.RawReader).ReadSectors(p, 0); n != len(p)/disc.SectorSize && !bytes.Equal(p[:n*disc.SectorSize], tt.want[:n*disc.SectorSize]) {
+			if n, err := d.(disc.RawReader).ReadSectors(p, 0); n != len(p)/disc.SectorSize || !bytes.Equal(p[:n*disc.SectorSize], tt.want[:n*disc.SectorSize]) {
 				t.Errorf("ReadSectors = %d, %v, or other samples", n, err)
 			}
 			disctest.TestDisc(t, d)
