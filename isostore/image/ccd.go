@@ -23,13 +23,9 @@ func openCCD(s *source) (disc.Disc, error) {
 	if !s.hasExt(".ccd") {
 		return nil, fmt.Errorf("%w: not named as a description of CloneCD", ErrFormat)
 	}
-	b, err := s.file.text()
+	text, err := s.sheet("a description of CloneCD")
 	if err != nil {
 		return nil, err
-	}
-	text, ok := sheetText(b)
-	if !ok {
-		return nil, fmt.Errorf("%w: no text, as a description of CloneCD is", ErrFormat)
 	}
 	sheet, err := parseCCD(text)
 	if err != nil {

@@ -48,13 +48,9 @@ func readCUE(s *source) (*cueSheet, error) {
 	if !s.hasExt(".cue") {
 		return nil, fmt.Errorf("%w: not named as a CUE sheet", ErrFormat)
 	}
-	b, err := s.file.text()
+	text, err := s.sheet("a CUE sheet")
 	if err != nil {
 		return nil, err
-	}
-	text, ok := sheetText(b)
-	if !ok {
-		return nil, fmt.Errorf("%w: no text, as a CUE sheet is", ErrFormat)
 	}
 	return parseCUE(text)
 }

@@ -2,10 +2,24 @@ package image
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
+
+// sheet reads the image's own file, which should be the text that what says.
+func (s *source) sheet(what string) (string, error) {
+	b, err := s.text()
+	if err != nil {
+		return "", err
+	}
+	text, ok := sheetText(b)
+	if !ok {
+		return "", fmt.Errorf("%w: no text, as %s is", ErrFormat, what)
+	}
+	return text, nil
+}
 
 // sheetText makes text of a file that should be text: UTF-16 or UTF-8 where its
 // byte order mark says so, else UTF-8 where it is valid, else ISO 8859-1. It

@@ -22,13 +22,9 @@ func openTOC(s *source) (disc.Disc, error) {
 	if !s.hasExt(".toc") {
 		return nil, fmt.Errorf("%w: not named as a table of contents", ErrFormat)
 	}
-	b, err := s.file.text()
+	text, err := s.sheet("a table of contents")
 	if err != nil {
 		return nil, err
-	}
-	text, ok := sheetText(b)
-	if !ok {
-		return nil, fmt.Errorf("%w: no text, as a table of contents is", ErrFormat)
 	}
 	sheet, err := parseTOC(text)
 	if err != nil {
