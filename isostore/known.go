@@ -13,7 +13,7 @@ import (
 // identifyVersion is that of the code that identifies images, here and in
 // package image: raise it when that finds out more, so that what the index has
 // is found out anew.
-const identifyVersion = 3
+const identifyVersion = 4
 
 // A known is what was found out about an image, as the index keeps it, for the
 // bytes that its stamps stand for. It is not changed once others see it.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"spindle/internal/lab"
+	"spindle/isostore/disc"
 	"spindle/isostore/disc/disctest"
 	"spindle/isostore/image"
 )
@@ -71,7 +72,21 @@ func TestImagesOfTools(t *testing.T) {
 			if info.Label != tt.label || !slices.Equal(info.FileSystems, tt.systems) || !slices.Equal(boot, tt.boot) || len(info.Warnings) != 0 {
 				t.Errorf("info = %+v; want label %q, %v, boot %v", info, tt.label, tt.systems, tt.boot)
 			}
-			disctest.TestDisc(t, d)
+			if disctest.TestDisc(t, d); info.Truncated {
+				t.Error("the whole image passes for a truncated one")
+			}
+			// A download that stopped, at the end of a block.
+			cut := info.Size * 3 / 4 / disc.BlockSize * disc.BlockSize
+			if err := os.Truncate(out, cut); err != nil {
+				t.Fatal(err)
+			}
+			short, info, err := image.OpenFile(out, image.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if short.Close(); !info.Truncated || len(info.Warnings) != 1 {
+				t.Errorf("cut to %d bytes: truncated %v, warnings %q", cut, info.Truncated, info.Warnings)
+			}
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"encoding/binary"
 	"io"
 	"unicode/utf16"
@@ -24,10 +25,10 @@ func (v *volume) findUDF(area []byte) {
 	}
 }
 
-// readUDFLabel returns the label of a UDF volume, or "" when it has none or its
-// descriptors cannot be read. It follows an anchor to the main volume
-// descriptor sequence (ECMA-167, 3/8.4).
-func readUDFLabel(r io.ReaderAt, base, size int64) string {
+// readUDF returns the label of a UDF volume, "" when it has none, and where its
+// partitions end, in bytes, 0 when its descriptors cannot be read. It follows an
+// anchor to the main volume descriptor sequence (ECMA-167, 3/8.4).
+func readUDF(r io.ReaderAt, base, size int64) (label string, end int64) {
 	d := make([]byte, disc.BlockSize)
 	last := size/disc.BlockSize - 1
 	for _, at := range []int64{base + 256, last, last - 256, base + 512} {
@@ -36,29 +37,30 @@ func readUDFLabel(r io.ReaderAt, base, size int64) string {
 		}
 		n := int64(binary.LittleEndian.Uint32(d[16:])) / disc.BlockSize
 		start := int64(binary.LittleEndian.Uint32(d[20:]))
-		if label := scanUDF(r, d, start, min(n, 64)); label != "" {
-			return label
+		if label, end = scanUDF(r, d, start, min(n, 64)); label != "" || end != 0 {
+			return label, end
 		}
 	}
-	return ""
+	return "", 0
 }
 
 // scanUDF looks through n blocks of a volume descriptor sequence.
-func scanUDF(r io.ReaderAt, d []byte, start, n int64) string {
+func scanUDF(r io.ReaderAt, d []byte, start, n int64) (label string, end int64) {
 	volumeID := ""
 	for i := range n {
 		switch readTag(r, d, start+i) {
 		case 1: // primary volume descriptor, 3/10.1
 			volumeID = dstring(d[24:56])
+		case 5: // partition descriptor, 3/10.5
+			first, blocks := binary.LittleEndian.Uint32(d[188:]), binary.LittleEndian.Uint32(d[192:])
+			end = max(end, (int64(first)+int64(blocks))*disc.BlockSize)
 		case 6: // logical volume descriptor, 3/10.6
-			if label := dstring(d[84:212]); label != "" {
-				return label
-			}
+			label = cmp.Or(label, dstring(d[84:212]))
 		case 8: // terminating descriptor
-			return volumeID
+			return cmp.Or(label, volumeID), end
 		}
 	}
-	return volumeID
+	return cmp.Or(label, volumeID), end
 }
 
 // readTag reads block lba into d and returns the identifier of its descriptor

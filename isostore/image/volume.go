@@ -33,6 +33,7 @@ type volume struct {
 	label    string      // ISO 9660 volume identifier
 	created  time.Time   // zero when not known
 	publish  string      // publisher identifier
+	udfEnd   int64       // where UDF partitions end, in bytes; 0 when not known
 	udfLabel string      // UDF logical volume identifier, else its volume identifier
 	space    int64       // ISO 9660 volume space size, in bytes; 0 when not known
 	boot     []BootEntry // El Torito
@@ -61,7 +62,7 @@ func readVolume(r io.ReaderAt, base, size int64) (*volume, error) {
 		return nil, fmt.Errorf("%w: byte %d: no CD001 of ISO 9660 and no BEA01 of UDF (hint: an image of a hard disk or a USB stick is none of an optical disc)", ErrFormat, start)
 	}
 	if v.udf {
-		v.udfLabel = readUDFLabel(r, base, size)
+		v.udfLabel, v.udfEnd = readUDF(r, base, size)
 	}
 	if catalog != 0 {
 		v.readBoot(r, catalog)
@@ -131,12 +132,12 @@ func isoTime(b []byte) time.Time {
 	return t.UTC()
 }
 
-// end is where the file system is known to end, in bytes, or 0.
+// end is where the file systems are known to end, in bytes, or 0.
 func (v *volume) end() int64 {
 	if v.space == 0 {
-		return 0
+		return v.udfEnd
 	}
-	return v.base*disc.BlockSize + v.space
+	return max(v.base*disc.BlockSize+v.space, v.udfEnd)
 }
 
 // fill says in info what the volume says.
