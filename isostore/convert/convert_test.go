@@ -102,6 +102,9 @@ func TestThereAndBack(t *testing.T) {
 			bins = append(bins, sessionBIN(src, i))
 		}
 		for _, tt := range tests {
+			if source == "data first" && tt.image != "a.nrg" {
+				continue // one family is enough for the layout alone: time
+			}
 			t.Run(tt.name+" "+source, func(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
