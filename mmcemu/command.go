@@ -55,7 +55,8 @@ func families() [][]command {
 		statusCommands, inquiryCommands, modeCommands, modeSelectCommands,
 		configurationCommands, eventCommands, trayCommands, capacityCommands,
 		readCommands, readCDCommands, verifyCommands, tocCommands,
-		informationCommands, subChannelCommands, structureCommands, speedCommands,
+		informationCommands, subChannelCommands, structureCommands, keyCommands, speedCommands,
+		bufferCommands,
 	}
 }
 

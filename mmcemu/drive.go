@@ -71,6 +71,7 @@ type Drive struct {
 	ports     []PortRecord // of nexuses lost, oldest first
 	pages     [][]byte     // current values, beside modePages
 	speed     int          // read speed that a host set, in kB/s; 0 is the fastest
+	region    region       // of DVD-Video, that a host set
 
 	events  []Event   // to tell when mu is released
 	garbage []*medium // to release when mu is released

@@ -10,7 +10,6 @@ import (
 
 var structureCommands = []command{
 	{0xAD, "READ DISC STRUCTURE", concurrent, alloc16(8), checkDiscStructure, (*Drive).discStructure},
-	{0xA4, "REPORT KEY", concurrent, alloc16(8), checkReportKey, (*Drive).reportKey},
 }
 
 // structureList is the format that lists the formats; it needs no medium.
@@ -28,6 +27,7 @@ var structures = []structure{
 	{disc.DVD, 0x00, 2048, dvdPhysical},
 	{disc.DVD, 0x01, 4, leaveZero}, // copyright: no protection, all regions
 	{disc.DVD, 0x04, 2048, leaveZero},
+	{disc.DVD, 0x10, 2048, dvdPhysical}, // of the control data zone: the same on a pressed disc
 	{disc.BD, 0x00, 4096, bdInformation},
 }
 
@@ -111,18 +111,28 @@ func listStructures(kind disc.Kind) []byte {
 	return append(b, structureList, 0x40, 0, 0)
 }
 
-// Blocks of a BD layer, and physical sector numbers of block 0.
+// Physical sector numbers of block 0.
 const (
-	bdLayerBlocks = 12219392
-	dvdFirstPSN   = 0x030000
-	bdFirstPSN    = 0x100000
+	dvdFirstPSN = 0x030000
+	bdFirstPSN  = 0x100000
 )
 
+// bdLayers are the blocks that a BD of one, two or three layers holds: 25, 50
+// and 100 GB. BDXL has 33.4 GB a layer with three and 32 GB with four, which
+// hold 128 GB: 62500864 blocks.
+var bdLayers = [...]disc.LBA{12219392, 24438784, 48878592}
+
 func layersOf(l *disc.Layout) int {
-	if l.Kind == disc.BD {
-		return int(max(int64(l.LeadOut())-1, 0)/bdLayerBlocks) + 1
+	if l.Kind != disc.BD {
+		return l.Layers()
 	}
-	return l.Layers()
+	n := 1
+	for _, blocks := range bdLayers {
+		if l.LeadOut() > blocks {
+			n++
+		}
+	}
+	return n
 }
 
 // dvdPhysical is the physical format information of a DVD-ROM of 120 mm. Two
@@ -163,24 +173,4 @@ func bdInformation(l *disc.Layout, layer byte, b []byte) {
 	binary.BigEndian.PutUint32(b[20:], last)
 	binary.BigEndian.PutUint32(b[24:], bdFirstPSN/8) // address units
 	binary.BigEndian.PutUint32(b[28:], last/8)
-}
-
-// rpcState is the one key format that needs no protected disc: the region.
-const rpcState = 8
-
-func checkReportKey(cdb *scsi.CDB) error {
-	if cdb[7] != 0 {
-		return scsi.FieldInCDB(7, -1)
-	}
-	if cdb[10]&0x3F != rpcState {
-		return scsi.FieldInCDB(10, 5)
-	}
-	return nil
-}
-
-// reportKey answers REPORT KEY, format RPC state: no region was set, 4 vendor
-// resets and 5 changes are left. Windows asks every drive that reads DVDs.
-// Source: MMC-6, REPORT KEY.
-func (d *Drive) reportKey(_ context.Context, cmd *scsi.Command, _ *medium) error {
-	return cmd.In.Reply([]byte{0, 6, 0, 0, 0x25, 0xFF, 0x01, 0})
 }

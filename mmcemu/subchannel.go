@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"spindle/isostore/disc"
+	"spindle/isostore/sector"
 	"spindle/scsi"
 )
 
@@ -82,24 +83,33 @@ func appendAddress(b []byte, at disc.LBA, msf bool) []byte {
 	return binary.BigEndian.AppendUint32(b, uint32(at))
 }
 
-// readHeader answers READ HEADER: the mode of a sector and its address.
+// readHeader answers READ HEADER: the mode of a sector and its address. The
+// mode is that of the sector's own header where the image has raw sectors.
 //
 //	CDB  byte 1 bit 1 MSF; bytes 2-5 LBA
 //	data mode, 3 zeros, address (4)
 //
-// It fails with ILLEGAL MODE FOR THIS TRACK for audio, which has no header.
-// Source: MMC-3, READ HEADER.
+// It fails with ILLEGAL MODE FOR THIS TRACK for audio, which has no header, and
+// with LBA OUT OF RANGE between sessions. Source: MMC-3, READ HEADER.
 func (d *Drive) readHeader(_ context.Context, cmd *scsi.Command, m *medium) error {
 	lba := binary.BigEndian.Uint32(cmd.CDB[2:])
 	if err := checkRange(m, lba, 1); err != nil {
 		return err
 	}
 	_, t := m.layout.TrackAt(disc.LBA(lba))
-	switch {
-	case t == nil:
+	if t == nil {
 		return scsi.ErrLBAOutOfRange.At(lba)
-	case !t.IsData():
+	}
+	mode, audio := dataMode(t.Mode), !t.IsData()
+	if r, ok := m.disc.(disc.RawReader); ok && !audio {
+		var s [disc.SectorSize]byte
+		if n, err := r.ReadSectors(s[:], disc.LBA(lba)); n == 0 && err != nil {
+			return d.mediumError(m, lba, err)
+		}
+		mode, audio = s[15]&3, lba < uint32(t.Start) && !sector.IsRaw(s[:])
+	}
+	if audio {
 		return illegalMode(disc.LBA(lba))
 	}
-	return cmd.In.Reply(appendAddress([]byte{dataMode(t.Mode), 0, 0, 0}, disc.LBA(lba), cmd.CDB[1]&2 != 0))
+	return cmd.In.Reply(appendAddress([]byte{mode, 0, 0, 0}, disc.LBA(lba), cmd.CDB[1]&2 != 0))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"spindle/isostore/disc"
+	"spindle/isostore/sector"
 	"spindle/scsi"
 )
 
@@ -20,6 +21,7 @@ const (
 	formattedTOC = 0
 	sessionInfo  = 1
 	fullTOC      = 2
+	cdText       = 5
 )
 
 // tocFormat returns the format asked for: byte 2, and where that is zero bits
@@ -35,9 +37,11 @@ func tocFormat(cdb *scsi.CDB) byte {
 	return formattedTOC
 }
 
-// checkTOC refuses what a read-only disc does not have: PMA, ATIP, CD-TEXT.
+// checkTOC refuses what no medium of this drive has: every disc is a pressed
+// one, whatever its image says of the medium it was copied from, so it has
+// neither PMA nor ATIP, by which hosts know media that they could write on.
 func checkTOC(cdb *scsi.CDB) error {
-	if tocFormat(cdb) > fullTOC {
+	if f := tocFormat(cdb); f > fullTOC && f != cdText {
 		return scsi.FieldInCDB(2, 3)
 	}
 	return nil
@@ -49,7 +53,9 @@ func checkTOC(cdb *scsi.CDB) error {
 //	     byte 6 first track or session
 //
 // It fails with INVALID FIELD IN CDB for a track or session past the last one,
-// and for the full TOC of a DVD or BD, which has no lead-in to hold it.
+// for the full TOC of a DVD or BD, which has no lead-in to hold it, and for
+// CD-TEXT where there is none: tools take that for its absence without a word,
+// and some complain of packs of no length.
 // Source: MMC-6, READ TOC/PMA/ATIP.
 func (d *Drive) readTOC(_ context.Context, cmd *scsi.Command, m *medium) error {
 	msf, start := cmd.CDB[1]&2 != 0, cmd.CDB[6]
@@ -64,12 +70,30 @@ func (d *Drive) readTOC(_ context.Context, cmd *scsi.Command, m *medium) error {
 			return scsi.FieldInCDB(2, 3)
 		}
 		b = full(m.layout, start)
+	case cdText:
+		if len(m.layout.CDText) == 0 || m.layout.Kind != disc.CD {
+			return scsi.FieldInCDB(2, 3)
+		}
+		b = packs(m.layout)
 	}
 	if b == nil {
 		return scsi.FieldInCDB(6, -1)
 	}
 	binary.BigEndian.PutUint16(b, uint16(len(b)-2))
 	return cmd.In.Reply(b)
+}
+
+// maxPacks is how many CD-TEXT packs a length of 16 bits can tell: the 8 blocks
+// of 256 packs that there can be are fewer.
+const maxPacks = (0xFFFF - 2) / sector.PackSize
+
+// packs is format 0101b: the CD-TEXT packs of the lead-in, as the image has
+// them. Byte 6 and MSF mean nothing to it.
+//
+//	data 4-byte header, 18 bytes a pack
+func packs(l *disc.Layout) []byte {
+	text := l.CDText[:min(len(l.CDText)/sector.PackSize, maxPacks)*sector.PackSize]
+	return append(make([]byte, 4, 4+len(text)), text...)
 }
 
 // formatted is format 0000b: a descriptor for each track from the starting one
