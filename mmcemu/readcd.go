@@ -108,8 +108,10 @@ func (d *Drive) readSelected(ctx context.Context, cmd *scsi.Command, m *medium, 
 	switch plain := track.Mode == disc.Mode1 || track.Mode == disc.UserData; {
 	case ok && !(plain && whole && r.fields == userData):
 		return d.readRaw(ctx, cmd, m, raw, r)
-	case r.fields.c2 != 0 || r.fields.main != userData.main:
+	case r.fields.main != userData.main:
 		return scsi.FieldInCDB(9, 7)
+	case r.fields.c2 != 0:
+		return scsi.FieldInCDB(9, 2)
 	case r.fields.sub != 0:
 		return scsi.FieldInCDB(10, 2)
 	case r.want != anyType && r.want != mode1Type:

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"spindle/isostore/disc"
+	"spindle/isostore/sector"
 	"spindle/scsi"
 	"spindle/scsi/scsitest"
 )
@@ -27,10 +28,14 @@ func newRawDisc() rawDisc {
 }
 
 func (r rawDisc) ReadBlocks(p []byte, lba disc.LBA) (int, error) {
-	if lba < 100 || lba >= 200 {
-		return 0, disc.ErrMode
+	for n := range len(p) / disc.BlockSize {
+		at := lba + disc.LBA(n)
+		if at < 100 || at >= 200 {
+			return n, disc.ErrMode
+		}
+		copy(p[n*disc.BlockSize:], rawSector(at)[16:16+disc.BlockSize])
 	}
-	return r.fakeDisc.ReadBlocks(p, lba)
+	return len(p) / disc.BlockSize, nil
 }
 
 func (r rawDisc) ReadSectors(p []byte, lba disc.LBA) (int, error) {
@@ -45,6 +50,34 @@ func (r rawDisc) ReadSectors(p []byte, lba disc.LBA) (int, error) {
 		copy(p[n*disc.SectorSize:], rawSector(at))
 	}
 	return len(p) / disc.SectorSize, nil
+}
+
+func (r rawDisc) ReadSub(p []byte, lba disc.LBA) (int, error) {
+	for n := range len(p) / disc.SubSize {
+		at := lba + disc.LBA(n)
+		switch {
+		case at < 0 || at >= r.layout.LeadOut():
+			return n, disc.ErrRange
+		case at == 328 && r.err != nil:
+			return n, r.err
+		}
+		copy(p[n*disc.SubSize:], subOf(at))
+	}
+	return len(p) / disc.SubSize, nil
+}
+
+// subOf are sub-channels in which every symbol is another one. Below LBA 0 the
+// image has none.
+func subOf(lba disc.LBA) []byte {
+	p := make([]byte, disc.SubSize)
+	if lba < 0 || lba >= 400 {
+		sector.Sub(p, newRawDisc().layout, lba)
+		return p
+	}
+	for i := range p {
+		p[i] = byte(int(lba)*7 + i*5)
+	}
+	return p
 }
 
 // rawSector fills every byte of a sector with its address, and then says in
@@ -142,6 +175,13 @@ func TestReadCDStops(t *testing.T) {
 		{"audio, then data, CDDA expected", "be 04 00 00 00 62 00 00 04 f8 00", 2 * 2352, scsi.ErrIllegalMode.At(100)},
 		{"Form 1, then Form 2", "be 00 00 00 01 32 00 00 04 10 00", 3 * 2048, scsi.ErrIllegalMode.At(309)},
 		{"image changed", "be 00 00 00 00 94 00 00 04 f8 00", 2 * 2352, scsi.ErrUnrecoveredRead.At(150)},
+		{"audio, then Mode 1 of other length", "be 00 00 00 00 62 00 00 04 10 00", 2 * 2352, scsi.ErrIllegalMode.At(100)},
+		{"Mode 1, then formless, headers", "be 00 00 00 00 c6 00 00 04 20 00", 4 * 4, scsi.Sense{}},
+		{"Mode 1 expected, then formless, headers", "be 08 00 00 00 c6 00 00 04 20 00", 2 * 4, scsi.ErrIllegalMode.At(200)},
+		{"audio, then data, Q", "be 00 00 00 00 62 00 00 04 00 02", 4 * 16, scsi.Sense{}},
+		{"audio, then data, Q, CDDA expected", "be 04 00 00 00 62 00 00 04 00 02", 2 * 16, scsi.ErrIllegalMode.At(100)},
+		{"sub-channel changed", "be 00 00 00 01 36 00 00 14 f8 01", 18 * 2448, scsi.ErrUnrecoveredRead.At(328)},
+		{"packs that reach a changed sub-channel", "be 00 00 00 01 36 00 00 14 00 04", 16 * 96, scsi.ErrUnrecoveredRead.At(326)},
 		{"before the pregap", "be 00 ff ff ff 60 00 00 01 f8 00", 0, scsi.ErrLBAOutOfRange.At(0xFFFFFF60)},
 	} {
 		got, err := scsitest.DoNexus(t, drive, usb(), tt.cdb, nil)

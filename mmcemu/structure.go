@@ -12,8 +12,13 @@ var structureCommands = []command{
 	{0xAD, "READ DISC STRUCTURE", concurrent, alloc16(8), checkDiscStructure, (*Drive).discStructure},
 }
 
-// structureList is the format that lists the formats; it needs no medium.
-const structureList = 0xFF
+// Formats of READ DISC STRUCTURE. That of the control data zone in the lead-in is
+// the physical format information of a pressed disc. The list needs no medium.
+const (
+	physicalFormat = 0x00
+	controlData    = 0x10
+	structureList  = 0xFF
+)
 
 // A structure is a format of READ DISC STRUCTURE.
 type structure struct {
@@ -24,10 +29,10 @@ type structure struct {
 }
 
 var structures = []structure{
-	{disc.DVD, 0x00, 2048, dvdPhysical},
+	{disc.DVD, physicalFormat, 2048, dvdPhysical},
 	{disc.DVD, 0x01, 4, leaveZero}, // copyright: no protection, all regions
 	{disc.DVD, 0x04, 2048, leaveZero},
-	{disc.DVD, 0x10, 2048, dvdPhysical}, // of the control data zone: the same on a pressed disc
+	{disc.DVD, controlData, 2048, dvdPhysical},
 	{disc.BD, 0x00, 4096, bdInformation},
 }
 
@@ -70,7 +75,8 @@ func (d *Drive) discStructure(_ context.Context, cmd *scsi.Command, m *medium) e
 				return scsi.FieldInCDB(6, -1)
 			}
 			b := make([]byte, 4+s.length)
-			if !m.storedStructure(format, layer, b[4:]) {
+			if !m.storedStructure(format, layer, b[4:]) &&
+				(format != controlData || !m.storedStructure(physicalFormat, layer, b[4:])) {
 				s.fill(m.layout, layer, b[4:])
 			}
 			return cmd.In.Reply(withLength(b))
