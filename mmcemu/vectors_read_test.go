@@ -33,11 +33,12 @@ var readRows = []row{
 	{"READ(10) of audio", "audio", "28 00 00 00 00 00 00 00 01", "5/64/00 ILI at 0"},
 	{"READ(12) of audio", "audio", "a8 00 00 00 00 00 00 00 00 01", "5/64/00 ILI at 0"},
 	{"READ(6) of audio", "audio", "08 00 00 00 01", "5/64/00 ILI at 0"},
+	{"READ(10) of Form 2", "raw", "28 00 00 00 01 35 00 00 01", "5/64/00 ILI at 309"},
 	{"READ(10) of formless Mode 2", "raw", "28 00 00 00 00 c8 00 00 01", "5/64/00 ILI at 200"},
-	{"READ(10) of Form 2", "pregap", "28 00 00 00 02 8a 00 00 01", "5/64/00 ILI at 650"},
+	{"READ(10) of formless Mode 2", "pregap", "28 00 00 00 02 8a 00 00 01", "5/64/00 ILI at 650"},
 	{"READ(10) between sessions", "sessions", "28 00 00 00 9c 40 00 00 01", "5/21/00 at 40000"},
 	{"READ(10) past the last session", "sessions", "28 00 00 01 3d f8 00 00 01", "5/21/00 at 81400"},
-	{"READ(10) of a pregap of silence", "sessions", "28 00 00 00 00 00 00 00 01", "5/64/00 ILI at 0"},
+	{"READ(10) of audio", "sessions", "28 00 00 00 00 00 00 00 01", "5/64/00 ILI at 0"},
 	{"VERIFY", "small", "2f 00 00 00 00 10 00 00 02", ""},
 	{"VERIFY of audio", "audio", "2f 00 00 00 00 10 00 00 02", "5/64/00 ILI at 16"},
 	{"SEEK", "small", "2b 00 00 00 03 e7", ""},
@@ -65,6 +66,13 @@ var readCDRows = []row{
 	{"type of no meaning", "raw", "be 18 00 00 00 00 00 00 01 f8 00", "5/24/00 byte 1 bit 4"},
 	{"type 7 by MSF", "raw", "b9 1c 00 00 02 00 00 02 01 f8 00", "5/24/00 byte 1 bit 4"},
 	{"header of Mode 1", "hidden", "be 00 00 00 23 be 00 00 01 20 00", "02 04 00 01"},
+	{"Q at 0", "data", "be 00 00 00 00 00 00 00 01 00 02", "41 01 01 00 00 00 00 00 02 00 28 32 00 00 00 00"},
+	// The reference's symbols, without its P: track 1 of this disc has no pause here.
+	{
+		"P to W at 0", "data", "be 00 00 00 00 00 00 00 01 00 01",
+		"0040000000000040 0000000000000040 0000000000000040 0000000000000000 0000000000000000 0000000000000000 " +
+			"0000000000000000 0000000000000000 0000000000004000 0000000000000000 0000400040000000 0000404000004000",
+	},
 	{"Q at 0", "hidden", "be 00 00 00 00 00 00 00 01 00 02", "01 01 00 00 13 24 00 00 02 00 48 2D 00 00 00 80"},
 	{"Q in the pregap of track 1", "hidden", "be 00 ff ff ff 6a 00 00 01 00 02", "01 01 00 00 15 24 00 00 00 00 A3 AE 00 00 00 80"},
 	{"Q with an ISRC", "hidden", "be 00 00 00 00 49 00 00 01 00 02", "03 51 54 52 4C 26 00 00 10 73 0E 0C 00 00 00 80"},
