@@ -42,6 +42,7 @@ var testMedia = map[string]func() disc.Disc{
 	"hidden":     func() disc.Disc { return disctest.Synthetic(disctest.HiddenTrack()) },
 	"pregap":     func() disc.Disc { return disctest.Synthetic(disctest.Pregapped()) },
 	"sessions":   func() disc.Disc { return disctest.Synthetic(disctest.EnhancedCD()) },
+	"three":      func() disc.Disc { return threeSessions() },
 	"data":       func() disc.Disc { return disctest.Synthetic(disctest.DataDisc(100)) },
 	"dvd":        func() disc.Disc { return newDisc(1, 2000000) },
 	"dual":       func() disc.Disc { return newDisc(1, 4000000) },
@@ -63,6 +64,19 @@ func enhancedCD() *fakeDisc {
 		{Number: 2, Type: 0x20, LeadOut: 81400, Tracks: []disc.Track{
 			{Number: 3, Control: 4, Mode: disc.Mode2XA, Pregap: 51250, Start: 51400},
 		}},
+	}}}
+}
+
+// threeSessions are three sessions of a data track, as a burner lays them out:
+// 11400 sectors after the first lead-out, 6900 after the second.
+func threeSessions() *fakeDisc {
+	track := func(n byte, start disc.LBA) []disc.Track {
+		return []disc.Track{{Number: n, Control: 4, Mode: disc.Mode1, Pregap: start - 150, Start: start}}
+	}
+	return &fakeDisc{seed: 1, layout: &disc.Layout{Kind: disc.CD, Sessions: []disc.Session{
+		{Number: 1, LeadOut: 1000, Tracks: track(1, 0)},
+		{Number: 2, LeadOut: 13000, Tracks: track(2, 12400)},
+		{Number: 3, LeadOut: 20500, Tracks: track(3, 19900)},
 	}}}
 }
 

@@ -132,10 +132,6 @@ var (
 	lastLeadOut = disc.MSF{M: 79, S: 59, F: 74}
 )
 
-// nextProgram is from a lead-out to where the next program area may start:
-// 2 min 30 s, in frames.
-const nextProgram = 150 * 75
-
 // full is format 0010b: the entries of the lead-in's Q sub-channel, of each
 // session from the given one on; nil when there is no such session. Values are
 // binary whatever the MSF bit says.
@@ -150,39 +146,51 @@ func full(l *disc.Layout, start byte) []byte {
 	b := []byte{0, 0, first, last}
 	for i := range l.Sessions {
 		if s := &l.Sessions[i]; s.Number >= start {
-			b = appendSession(b, s, first, last)
+			b = appendSession(b, s)
+			if first != last {
+				b = appendLinks(b, l, i)
+			}
 		}
 	}
 	return b
 }
 
-func appendSession(b []byte, s *disc.Session, first, last byte) []byte {
+// appendSession appends the entries of a session: first track and disc type,
+// last track, lead-out, and the tracks.
+func appendSession(b []byte, s *disc.Session) []byte {
 	head, tail := &s.Tracks[0], &s.Tracks[len(s.Tracks)-1]
-	entry := func(adrControl, point byte, at disc.MSF, zero byte, p disc.MSF) {
-		b = append(b, s.Number, adrControl, 0, point, at.M, at.S, at.F, zero, p.M, p.S, p.F)
-	}
 	none := disc.MSF{}
-	entry(0x10|head.Control&0x0F, 0xA0, none, 0, disc.MSF{M: head.Number, S: s.Type})
-	entry(0x10|tail.Control&0x0F, 0xA1, none, 0, disc.MSF{M: tail.Number})
-	entry(0x10|tail.Control&0x0F, 0xA2, none, 0, s.LeadOut.MSF())
+	b = appendEntry(b, s, 0x10|head.Control&0x0F, 0xA0, none, 0, disc.MSF{M: head.Number, S: s.Type})
+	b = appendEntry(b, s, 0x10|tail.Control&0x0F, 0xA1, none, 0, disc.MSF{M: tail.Number})
+	b = appendEntry(b, s, 0x10|tail.Control&0x0F, 0xA2, none, 0, s.LeadOut.MSF())
 	for i := range s.Tracks {
 		t := &s.Tracks[i]
-		entry(0x10|t.Control&0x0F, t.Number, none, 0, t.Start.MSF())
-	}
-	if first == last {
-		return b
-	}
-	next, entries := (s.LeadOut + nextProgram).MSF(), byte(1)
-	if s.Number == last {
-		next = disc.MSF{M: 0xFF, S: 0xFF, F: 0xFF} // no further session
-	}
-	if s.Number == first {
-		entries = 2
-	}
-	control := 0x50 | tail.Control&0x0F
-	entry(control, 0xB0, next, entries, lastLeadOut)
-	if s.Number == first {
-		entry(control, 0xC0, none, 0, firstLeadIn)
+		b = appendEntry(b, s, 0x10|t.Control&0x0F, t.Number, none, 0, t.Start.MSF())
 	}
 	return b
+}
+
+// appendLinks appends the mode 5 entries of session i of several: B0h, where the
+// next program area begins, FF:FF:FF after the last, and how many such entries
+// there are; and in the first session C0h.
+func appendLinks(b []byte, l *disc.Layout, i int) []byte {
+	const pregap = 150
+	s := &l.Sessions[i]
+	control := 0x50 | s.Tracks[len(s.Tracks)-1].Control&0x0F
+	next, entries := disc.MSF{M: 0xFF, S: 0xFF, F: 0xFF}, byte(1)
+	if i+1 < len(l.Sessions) {
+		next = (l.Sessions[i+1].Tracks[0].Start - pregap).MSF()
+	}
+	if i == 0 {
+		entries = 2
+	}
+	b = appendEntry(b, s, control, 0xB0, next, entries, lastLeadOut)
+	if i == 0 {
+		b = appendEntry(b, s, control, 0xC0, disc.MSF{}, 0, firstLeadIn)
+	}
+	return b
+}
+
+func appendEntry(b []byte, s *disc.Session, adrControl, point byte, at disc.MSF, zero byte, p disc.MSF) []byte {
+	return append(b, s.Number, adrControl, 0, point, at.M, at.S, at.F, zero, p.M, p.S, p.F)
 }
