@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"os"
+	"strings"
 	"testing"
 
 	"spindle/isostore/disc"
@@ -211,5 +214,34 @@ func TestRandomCommands(t *testing.T) {
 				t.Fatalf("%s: % x: %v", tt.name, cdb, err)
 			}
 		}
+	}
+}
+
+// TestDocumentedCommands: docs/commands.md has a row for each command, and for
+// no other.
+func TestDocumentedCommands(t *testing.T) {
+	page, err := os.ReadFile("../docs/commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := newCommandTable()
+	said := map[string]bool{}
+	for line := range strings.Lines(string(page)) {
+		if cells := strings.Split(line, " | "); len(cells) == 3 && strings.HasSuffix(cells[0], "h") {
+			said[strings.TrimPrefix(cells[0], "| ")+" "+cells[1]] = true
+		}
+	}
+	for _, c := range table {
+		if c == nil {
+			continue
+		}
+		key := fmt.Sprintf("%02Xh %s", c.op, c.name)
+		if !said[key] {
+			t.Errorf("docs/commands.md has no row for %s", key)
+		}
+		delete(said, key)
+	}
+	for key := range said {
+		t.Errorf("docs/commands.md has a row for %s, which the drive does not have", key)
 	}
 }
