@@ -167,6 +167,7 @@ func TestContract(t *testing.T) {
 // FuzzExecute sends commands with data-out to a drive with a disc of every
 // kind of sector.
 func FuzzExecute(f *testing.F) {
+	f.Add(audioSeed(f), []byte(nil), uint16(0xFFFF))
 	scsitest.FuzzExecute(f, func() scsi.LogicalUnit {
 		drive := New(testOptions)
 		_ = drive.Insert(context.Background(), Medium{Disc: newRawDisc(), Name: "raw"}, false)

@@ -11,8 +11,8 @@ import (
 )
 
 var readCDCommands = []command{
-	{0xBE, "READ CD", needsMedium | concurrent, alloc{}, checkReadCD, (*Drive).readCD},
-	{0xB9, "READ CD MSF", needsMedium | concurrent, alloc{}, checkReadCDMSF, (*Drive).readCDMSF},
+	{0xBE, "READ CD", needsMedium | concurrent | stopsPlay, alloc{}, checkReadCD, (*Drive).readCD},
+	{0xB9, "READ CD MSF", needsMedium | concurrent | stopsPlay, alloc{}, checkReadCDMSF, (*Drive).readCDMSF},
 }
 
 // Bits of READ CD, byte 9, that select fields of a sector. On the disc they

@@ -13,8 +13,8 @@ import (
 )
 
 var verifyCommands = []command{
-	{0x2F, "VERIFY(10)", needsMedium | concurrent, alloc{}, nil, (*Drive).verify10},
-	{0x2B, "SEEK(10)", needsMedium | concurrent, alloc{}, nil, (*Drive).seek10},
+	{0x2F, "VERIFY(10)", needsMedium | concurrent | stopsPlay, alloc{}, nil, (*Drive).verify10},
+	{0x2B, "SEEK(10)", needsMedium | concurrent | stopsPlay, alloc{}, nil, (*Drive).seek10},
 	{0x35, "SYNCHRONIZE CACHE(10)", 0, alloc{}, nil, (*Drive).synchronizeCache},
 }
 
