@@ -31,6 +31,12 @@ func (h *heard) hear(pcm []byte) {
 	h.pcm = append(h.pcm, pcm...)
 }
 
+// settled waits for what is due to have come, so that the fields may be looked at.
+func (h *heard) settled() *heard {
+	synctest.Wait()
+	return h
+}
+
 func (h *heard) drive(t *testing.T, dd disc.Disc) (*Drive, *scsi.Nexus) {
 	o := testOptions
 	o.Audio, o.SwapHold = h.hear, -1
@@ -58,8 +64,7 @@ func TestHeard(t *testing.T) {
 		began := time.Now()
 		run(t, drive, n, playCDB(4900, 300), nil)
 		wait(2500 * time.Millisecond)
-		synctest.Wait()
-		if got := len(h.pcm) / disc.SectorSize; got < 186 || got > 188 {
+		if got := len(h.settled().pcm) / disc.SectorSize; got < 186 || got > 188 {
 			t.Errorf("%d frames after 2.5 s; want 187", got)
 		}
 		run(t, drive, n, pause, nil)
@@ -67,21 +72,21 @@ func TestHeard(t *testing.T) {
 		run(t, drive, n, resume, nil)
 		wait(2 * time.Second)
 		want := samples(4900, 5200)
-		if !bytes.Equal(h.pcm, want) {
+		if !bytes.Equal(h.settled().pcm, want) {
 			t.Errorf("heard %d bytes; want the %d of the tracks", len(h.pcm), len(want))
 		}
-		if d := h.last.Sub(began) - time.Minute; d < 3900*time.Millisecond || d > 4100*time.Millisecond {
+		if d := h.settled().last.Sub(began) - time.Minute; d < 3900*time.Millisecond || d > 4100*time.Millisecond {
 			t.Errorf("the last frame came after %v; want 4 s", d)
 		}
-		h.pcm = nil
+		h.settled().pcm = nil
 		run(t, drive, n, playCDB(1000, 750), nil)
 		wait(time.Second + 5*time.Millisecond)
 		run(t, drive, n, playCDB(-150, 75), nil)
 		wait(2 * time.Second)
-		if want := append(samples(1000, 1075), samples(-150, -75)...); !bytes.Equal(h.pcm, want) {
+		if want := append(samples(1000, 1075), samples(-150, -75)...); !bytes.Equal(h.settled().pcm, want) {
 			t.Errorf("heard %d bytes; want a second of each, %d", len(h.pcm), len(want))
 		}
-		if h.none != 0 || drive.player.sound.running {
+		if h.settled().none != 0 || drive.player.sound.running {
 			t.Errorf("%d frames came late, the goroutine runs %v", h.none, drive.player.sound.running)
 		}
 	})
@@ -95,9 +100,8 @@ func TestHeardScan(t *testing.T) {
 		run(t, drive, n, "ba 10 00 00 03 e8", nil)
 		wait(600 * time.Millisecond)
 		run(t, drive, n, pause, nil)
-		synctest.Wait()
 		want := append(samples(1000, 1015), append(samples(880, 895), samples(760, 775)...)...)
-		if !bytes.Equal(h.pcm, want) {
+		if !bytes.Equal(h.settled().pcm, want) {
 			t.Errorf("heard %d bytes; want three bursts, %d", len(h.pcm), len(want))
 		}
 	})
@@ -133,15 +137,14 @@ func TestHeardSlow(t *testing.T) {
 		defer drive.Close()
 		run(t, drive, n, playCDB(1000, 750), nil)
 		wait(4500 * time.Millisecond)
-		synctest.Wait()
-		if h.none != 0 || !bytes.Equal(h.pcm, samples(1000, 1337)) {
+		if h.settled().none != 0 || !bytes.Equal(h.settled().pcm, samples(1000, 1337)) {
 			t.Errorf("after a pause of 2 s %d frames are missing, %d bytes are there", h.none, len(h.pcm))
 		}
 		isAt(t, drive, n, position{0x11, 0x10, 1, 1, 1337, 337})
 		wait(6 * time.Second)
 		isAt(t, drive, n, position{0x13, 0x10, 1, 1, 1749, 749})
 		wait(30 * time.Second)
-		if h.none != 300 || !bytes.Equal(h.pcm, samples(1000, 1450)) {
+		if h.settled().none != 300 || !bytes.Equal(h.settled().pcm, samples(1000, 1450)) {
 			t.Errorf("%d frames are missing, %d bytes are there; want 300 of 750 missing", h.none, len(h.pcm))
 		}
 		if s := drive.Status(); s.Audio.Late != 300 {
@@ -167,7 +170,7 @@ func TestHeardError(t *testing.T) {
 		isAt(t, drive, n, position{0x11, 0x10, 1, 1, 1142, 142})
 		wait(time.Second)
 		isAt(t, drive, n, position{0x14, 0x10, 1, 1, 1150, 150})
-		if !bytes.Equal(h.pcm, samples(1000, 1150)) {
+		if !bytes.Equal(h.settled().pcm, samples(1000, 1150)) {
 			t.Errorf("heard %d bytes; want those that are good", len(h.pcm))
 		}
 	})
@@ -232,7 +235,7 @@ func TestVolume(t *testing.T) {
 		}
 		wait(time.Second)
 		want := append(samples(1000, 1037), make([]byte, 38*disc.SectorSize)...)
-		if !bytes.Equal(h.pcm, want) {
+		if !bytes.Equal(h.settled().pcm, want) {
 			t.Errorf("heard %d bytes; want half a second, then silence", len(h.pcm))
 		}
 		expect(t, drive, n, "1a 00 0e 00 ff", "13000000 0e0e04000000004b 01000200 00000000")
