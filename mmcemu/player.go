@@ -170,6 +170,12 @@ func (p *player) halted(now time.Time) {
 	}
 }
 
+// seek stops play and lets the head stand elsewhere.
+func (p *player) seek(at disc.LBA, now time.Time) {
+	p.halted(now)
+	p.placed, p.place = true, at
+}
+
 // reset is for a medium that goes.
 func (p *player) reset(now time.Time) {
 	p.halt(now)

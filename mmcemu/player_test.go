@@ -197,7 +197,7 @@ func TestPlayStops(t *testing.T) {
 			{"READ of audio", "28 00 00 00 03 e8 00 00 01", scsi.ErrIllegalMode, true},
 			{"READ CD", "be 00 00 00 03 e8 00 00 01 f8 00", nil, true},
 			{"READ CD MSF", "b9 00 00 00 0f 19 00 0f 1a f8 00", nil, true},
-			{"SEEK(10)", "2b 00 00 00 03 e8", nil, true},
+			{"SEEK(10)", "2b 00 00 00 04 33", nil, true},
 			{"VERIFY(10)", "2f 00 00 00 23 be 00 00 01", nil, true},
 			{"READ HEADER", "44 00 00 00 23 be 00 00 08", nil, true},
 			{"STOP PLAY/SCAN", stop, nil, true},
@@ -286,6 +286,29 @@ func TestPlayIntoData(t *testing.T) {
 		run(t, drive, n, playCDB(4900, 4500), nil)
 		wait(2 * time.Second)
 		isAt(t, drive, n, position{0x13, 0x10, 1, 1, 4999, 3999})
+	})
+}
+
+// TestSeek: SEEK ends a play and moves the head, from where the next one begins.
+func TestSeek(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		drive := newDrive(t, mixedCD())
+		n := join(drive, "a")
+		run(t, drive, n, playCDB(1000, 7500), nil)
+		wait(time.Second)
+		run(t, drive, n, "2b 00 00 00 17 d4", nil)
+		isAt(t, drive, n, position{0x15, 0x12, 2, 2, 6100, 950})
+		run(t, drive, n, "2b 00 00 00 2e e0", scsi.ErrLBAOutOfRange) // 12000 is the lead-out
+		run(t, drive, n, "a5 00 ff ff ff ff 00 00 03 e8", nil)
+		wait(time.Second)
+		isAt(t, drive, n, position{0x11, 0x12, 2, 2, 6175, 1025})
+
+		enhanced := newDrive(t, disctest.Synthetic(disctest.EnhancedCD()))
+		run(t, enhanced, n, "2b 00 00 00 9c 4a", nil) // between the sessions
+		isAt(t, enhanced, n, position{0x15, 0x10, 0xAA, 1, 40010, 10})
+		dvd := newDrive(t, newDisc(1, 2000000))
+		run(t, dvd, n, "2b 00 00 1e 84 7f", nil)
+		isAt(t, dvd, n, position{0x15, 0x14, 1, 1, 1999999, 1999999})
 	})
 }
 

@@ -119,6 +119,9 @@ func (d *Drive) hearPassage(r *passage) {
 			return
 		case <-timer.C:
 		}
+		if ctx.Err() != nil {
+			return
+		}
 		gains, ok := d.gainsFor(r, n)
 		if !ok {
 			return

@@ -2,6 +2,7 @@ package mmcemu
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -241,4 +242,89 @@ func TestVolume(t *testing.T) {
 		expect(t, drive, n, "1a 00 0e 00 ff", "13000000 0e0e04000000004b 01000200 00000000")
 		expect(t, drive, n, "1a 00 4e 00 ff", "13000000 0e0e020000000000 03ff03ff 00000000")
 	})
+}
+
+// A playModel says by itself what is heard of plays, pauses and stops: frames
+// of 1/75 s, each when it has passed.
+type playModel struct {
+	at, end disc.LBA
+	since   time.Time
+	moves   bool
+	paused  bool
+	pcm     []byte
+}
+
+func (m *playModel) halt() {
+	if !m.moves {
+		return
+	}
+	n := disc.LBA(time.Since(m.since) * 75 / time.Second)
+	n = min(n, m.end-m.at)
+	m.pcm = append(m.pcm, samples(m.at, m.at+n)...)
+	m.at, m.moves = m.at+n, false
+}
+
+func (m *playModel) begin(at, end disc.LBA) {
+	m.halt()
+	m.at, m.end, m.since, m.moves, m.paused = at, end, time.Now(), true, false
+}
+
+// ended reports whether a play has come to its end.
+func (m *playModel) ended() bool {
+	return m.moves && disc.LBA(time.Since(m.since)*75/time.Second) >= m.end-m.at
+}
+
+// TestHeardRandom: whatever hosts do, what is heard is what passed under the
+// head, without a gap and nothing twice.
+func TestHeardRandom(t *testing.T) {
+	for seed := range uint64(6) {
+		synctest.Test(t, func(t *testing.T) {
+			var h heard
+			var m playModel
+			drive, n := h.drive(t, mixedCD())
+			defer drive.Close()
+			rng := rand.New(rand.NewPCG(seed, 0))
+			for range 40 {
+				if m.ended() {
+					m.halt()
+				}
+				cdb, err := "", error(nil)
+				switch rng.IntN(6) {
+				case 0, 1:
+					from, length := disc.LBA(rng.IntN(8000)-150), rng.IntN(300)+1
+					cdb = playCDB(from, length)
+					m.begin(from, from+disc.LBA(length))
+				case 2:
+					if cdb = pause; !m.moves && !m.paused {
+						err = scsi.ErrCommandSequence
+					} else {
+						m.halt()
+						m.paused = true
+					}
+				case 3:
+					if cdb = resume; m.paused {
+						m.begin(m.at, m.end)
+					} else if !m.moves {
+						err = scsi.ErrCommandSequence
+					}
+				case 4:
+					cdb = []string{stop, readFirst, "2b 00 00 00 00 10"}[rng.IntN(3)]
+					m.halt()
+					m.paused = false
+					if cdb == readFirst {
+						err = scsi.ErrIllegalMode
+					}
+				case 5:
+					cdb = subChannel
+				}
+				run(t, drive, n, cdb, err)
+				wait(time.Duration(rng.IntN(1500)) * time.Millisecond)
+			}
+			wait(time.Minute)
+			m.halt()
+			if !bytes.Equal(h.settled().pcm, m.pcm) || h.none != 0 {
+				t.Errorf("seed %d: %d bytes were heard, %d frames are missing; want %d bytes", seed, len(h.pcm), h.none, len(m.pcm))
+			}
+		})
+	}
 }

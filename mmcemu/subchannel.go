@@ -32,8 +32,8 @@ func checkSubChannel(cdb *scsi.CDB) error {
 }
 
 // readSubChannel answers READ SUB-CHANNEL. The position is where the head plays
-// or stands: after a play where that ended, at first where track 1 starts; other
-// commands do not move it.
+// or stands: after a play where that ended, after SEEK where that went, at first
+// where track 1 starts. Reads do not move it.
 //
 //	CDB  byte 1 bit 1 MSF; byte 2 bit 6 SUBQ; byte 3 format; byte 6 track of an ISRC
 //	data 0, audio status, length (2); with SUBQ the format:
@@ -54,7 +54,7 @@ func (d *Drive) readSubChannel(_ context.Context, cmd *scsi.Command, m *medium) 
 	}
 	switch cmd.CDB[3] {
 	case currentPosition:
-		b = appendPosition(append(b, currentPosition), positionQ(m, head), msf)
+		b = appendPosition(append(b, currentPosition), m, head, msf)
 	case mediaCatalog:
 		b = appendCode(append(b, mediaCatalog, 0, 0, 0), l.MCN, 13, 2)
 	case trackISRC:
@@ -92,11 +92,18 @@ func positionQ(m *medium, head disc.LBA) sector.Q {
 	if _, t := m.layout.TrackAt(head); t != nil {
 		return sector.PositionQ(t, head)
 	}
-	return sector.PositionQ(m.layout.First(), m.layout.First().Start) // the medium is another since
+	return sector.LeadOutQ(m.layout, head) // between sessions
 }
 
-// appendPosition appends ADR and control, track, index, and both addresses.
-func appendPosition(b []byte, q sector.Q, msf bool) []byte {
+// appendPosition appends ADR and control, track, index, and both addresses. A DVD
+// or BD has one track and no sub-channel; its addresses may be beyond what a
+// sub-channel can say.
+func appendPosition(b []byte, m *medium, head disc.LBA, msf bool) []byte {
+	if t := m.layout.First(); m.layout.Kind != disc.CD {
+		b = append(b, 0x10|t.Control&0x0F, t.Number, 1)
+		return appendAddress(appendAddress(b, head, msf), head-t.Start, false)
+	}
+	q := positionQ(m, head)
 	track := binaryOf(q[1])
 	if q[1] == leadOut {
 		track = leadOut
