@@ -1,7 +1,13 @@
 package daemon
 
 import (
+	"bytes"
+	"context"
+	"iter"
 	"testing"
+
+	"spindle/internal/api/client"
+	"spindle/testdata/fixture"
 )
 
 // TestSpeaker: a listener that is slow misses frames, which are counted, and
@@ -45,4 +51,53 @@ func TestSpeaker(t *testing.T) {
 		t.Error("a drive that is closed is heard")
 	}
 	stop()
+}
+
+// TestListen hears what a host plays, from two listeners, over a reload that
+// leaves the drive and until one that makes it anew.
+func TestListen(t *testing.T) {
+	r := newRig(t)
+	src := fixture.AudioDisc()
+	r.must(fixture.WriteCUE(r.path("images"), "audio", src, fixture.CUEOptions{}))
+	cd0 := "[drive.cd0]\ndisc = \"audio.cue\"\n"
+	r.start(cd0)
+	h := r.newHost()
+	defer h.leave()
+	frames, err := r.client.Listen(t.Context(), "cd0")
+	r.must(err)
+	next, end := iter.Pull2(frames)
+	defer end()
+	other, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	second, err := r.client.Listen(other, "cd0")
+	r.must(err)
+
+	h.must("45 00 00 00 03 00 00 01 90") // 5 s from 768 on
+	for i := range 10 {
+		f, err, _ := next()
+		if err != nil || !bytes.Equal(f.PCM, src.Raw(768+i)) || f.Dropped != 0 || f.Late {
+			t.Fatalf("frame %d: %d dropped, late %v, %v", i, f.Dropped, f.Late, err)
+		}
+	}
+	for f, err := range second {
+		if err != nil || !bytes.Equal(f.PCM, src.Raw(768)) {
+			t.Errorf("the second listener: %v", err)
+		}
+		cancel()
+	}
+	audio := func() *client.Audio { s := r.status(); return s.Drive("cd0").Audio }
+	if a := audio(); a == nil || a.State != "playing" || a.Track != 2 || a.At < 768 || a.At >= 1168 {
+		t.Errorf("status says %+v; want playing", a)
+	}
+	h.must("4e")
+	if a := audio(); a != nil {
+		t.Errorf("status says %+v after the stop", a)
+	}
+	r.write(cd0 + "eject = \"remove\"\n")
+	for err == nil {
+		_, err, _ = next()
+	}
+	if want := "drive cd0 went, or the daemon stopped"; err.Error() != want {
+		t.Errorf("the drive was made anew: %v; want %s", err, want)
+	}
 }

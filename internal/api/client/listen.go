@@ -82,7 +82,7 @@ func (c *Client) Listen(ctx context.Context, drive string) (iter.Seq2[AudioFrame
 	return func(yield func(AudioFrame, error) bool) {
 		defer resp.Body.Close()
 		r := bufio.NewReader(resp.Body)
-		for {
+		for ctx.Err() == nil {
 			f, err := ReadAudioFrame(r)
 			if err != nil && ctx.Err() != nil {
 				return
