@@ -140,10 +140,24 @@ func checkPlayMSF(cdb *scsi.CDB) error {
 	if err := checkMSF(cdb, 6); err != nil {
 		return err
 	}
-	if !current && msfAt(cdb, 6).LBA() < msfAt(cdb, 3).LBA() {
+	if !current && framesOf(msfAt(cdb, 6)) < framesOf(msfAt(cdb, 3)) {
 		return scsi.FieldInCDB(6, -1)
 	}
 	return nil
+}
+
+// framesOf is an MSF address as a count of frames.
+func framesOf(a disc.MSF) disc.LBA {
+	return (disc.LBA(a.M)*60+disc.LBA(a.S))*framesPerSecond + disc.LBA(a.F)
+}
+
+// playAddress returns the LBA of an MSF address on medium m. From 90 minutes on
+// that is in the lead-in, unless the disc is so long.
+func playAddress(m *medium, a disc.MSF) disc.LBA {
+	if lba := (disc.MSF{}).LBA() + framesOf(a); lba <= m.layout.LeadOut() {
+		return lba
+	}
+	return a.LBA()
 }
 
 // checkMSF refuses an address with more than 59 seconds or 74 frames.
@@ -167,7 +181,7 @@ func checkMSF(cdb *scsi.CDB, at int) error {
 // Source: MMC-6, PLAY AUDIO MSF.
 func (d *Drive) playAudioMSF(_ context.Context, cmd *scsi.Command, m *medium) error {
 	return d.withPlayer(cmd, m, func(p *player, now time.Time) error {
-		from, end := msfAt(&cmd.CDB, 3).LBA(), msfAt(&cmd.CDB, 6).LBA()
+		from, end := playAddress(m, msfAt(&cmd.CDB, 3)), playAddress(m, msfAt(&cmd.CDB, 6))
 		if isCurrent(&cmd.CDB, 3) {
 			from = p.here(m, now)
 		}
@@ -311,7 +325,7 @@ func (d *Drive) scan(_ context.Context, cmd *scsi.Command, m *medium) error {
 	from, current := int64(int32(lba)), lba == currentAddress
 	switch cmd.CDB[9] >> 6 {
 	case scanMSF:
-		from, current = int64(msfAt(&cmd.CDB, 3).LBA()), isCurrent(&cmd.CDB, 3)
+		from, current = int64(playAddress(m, msfAt(&cmd.CDB, 3))), isCurrent(&cmd.CDB, 3)
 	case scanTrack:
 		_, t := findTrack(m.layout, byTrack, uint32(cmd.CDB[5]))
 		if t == nil {

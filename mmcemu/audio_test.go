@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"spindle/isostore/disc"
+	"spindle/isostore/disc/disctest"
 	"spindle/scsi"
 	"spindle/scsi/scsitest"
 )
@@ -89,6 +90,19 @@ func TestAudioErrors(t *testing.T) {
 			t.Errorf("%s: %s: %v; want %v", tt.name, tt.cdb, err, tt.want)
 		}
 	}
+}
+
+// TestPlayLong: on a disc of more than 90 minutes MSF addresses go on, which are
+// in the lead-in of others.
+func TestPlayLong(t *testing.T) {
+	l := disctest.HiddenTrack()
+	l.Sessions[0].Tracks = l.Sessions[0].Tracks[:2]
+	l.Sessions[0].LeadOut = 445000
+	long := newDrive(t, disctest.Synthetic(l))
+	run(t, long, usb(), "47 00 00 5b 00 00 5b 01 00", nil)
+	expect(t, long, usb(), "42 02 40 01 00 00 00 00 ff", "00 11 00 0c 01 12 02 03 00 5b 00 00 00 59 31 19")
+	expect(t, long, usb(), subChannel, "00 11 00 0c 01 12 02 03 00 06 3f 06 00 06 2a e8")
+	run(t, newDrive(t, mixedCD()), usb(), "47 00 00 5b 00 00 5b 01 00", scsi.ErrLBAOutOfRange)
 }
 
 // A subDisc holds a sub-channel of its own.

@@ -88,6 +88,10 @@ func (d *Drive) nextPassage(done *passage) *passage {
 		s.passages = s.passages[1:]
 		d.garbage = append(d.garbage, done.m)
 	}
+	for len(s.passages) > 0 && s.passages[0].frames == 0 { // cut before it began
+		d.garbage = append(d.garbage, s.passages[0].m)
+		s.passages = s.passages[1:]
+	}
 	if len(s.passages) == 0 {
 		s.running = false
 		return nil
@@ -101,7 +105,7 @@ func (r *passage) dueAt(n int64) time.Time {
 }
 
 // hearPassage gives frame after frame of a passage to Options.Audio, each when it is
-// due, until the run ends or is cut.
+// due, until the passage ends or is cut.
 func (d *Drive) hearPassage(r *passage) {
 	ctx, cancel := context.WithCancel(d.player.sound.ctx)
 	defer cancel()

@@ -110,18 +110,19 @@ func appendPosition(b []byte, m *medium, head disc.LBA, msf bool) []byte {
 	}
 	b = append(b, q[0]<<4|q[0]>>4, track, binaryOf(q[2]))
 	if msf {
-		return append(b, 0, binaryOf(q[7]), binaryOf(q[8]), binaryOf(q[9]), 0, binaryOf(q[3]), binaryOf(q[4]), binaryOf(q[5]))
+		a, r := msfOf(q[7:10]), msfOf(q[3:6])
+		return append(b, 0, a.M, a.S, a.F, 0, r.M, r.S, r.F)
 	}
-	relative := frames(q[3:6])
+	relative := framesOf(msfOf(q[3:6]))
 	if q[2] == 0 {
 		relative = -1 - relative
 	}
-	return appendAddress(appendAddress(b, disc.MSF{}.LBA()+frames(q[7:10]), false), relative, false)
+	return appendAddress(appendAddress(b, disc.MSF{}.LBA()+framesOf(msfOf(q[7:10])), false), relative, false)
 }
 
-// frames is minutes, seconds and frames of sub-channel Q as a count of frames.
-func frames(q []byte) disc.LBA {
-	return (disc.LBA(binaryOf(q[0]))*60+disc.LBA(binaryOf(q[1])))*framesPerSecond + disc.LBA(binaryOf(q[2]))
+// msfOf is an address of sub-channel Q.
+func msfOf(q []byte) disc.MSF {
+	return disc.MSF{M: binaryOf(q[0]), S: binaryOf(q[1]), F: binaryOf(q[2])}
 }
 
 // binaryOf is the value of two digits.
