@@ -29,6 +29,7 @@ const (
 	needsMedium flags = 1 << iota // 2/3A or 2/04 without a medium that is ready
 	skipsUA                       // runs with a unit attention pending and leaves it pending
 	concurrent                    // may overlap other such commands of the task set
+	stopsPlay                     // needs the head: ends audio play, when it gets past all checks
 )
 
 // An alloc names the field of a CDB that holds the allocation length.
@@ -56,7 +57,7 @@ func families() [][]command {
 		configurationCommands, eventCommands, trayCommands, capacityCommands,
 		readCommands, readCDCommands, verifyCommands, tocCommands,
 		informationCommands, subChannelCommands, structureCommands, keyCommands, speedCommands,
-		bufferCommands,
+		bufferCommands, audioCommands,
 	}
 }
 
@@ -94,6 +95,9 @@ func (d *Drive) Execute(ctx context.Context, cmd *scsi.Command) error {
 	}
 	if m == nil && c.flags&needsMedium != 0 {
 		return d.notReady(cmd.Nexus)
+	}
+	if c.flags&stopsPlay != 0 && d.player.busy.Load() {
+		d.stopPlay()
 	}
 	if c.alloc.size == 0 {
 		return c.run(d, ctx, cmd, m)

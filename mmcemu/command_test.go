@@ -178,6 +178,7 @@ func seedReadCD(f *testing.F) {
 // kind of sector.
 func FuzzExecute(f *testing.F) {
 	seedReadCD(f)
+	f.Add(audioSeed(f), []byte(nil), uint16(0xFFFF))
 	scsitest.FuzzExecute(f, func() scsi.LogicalUnit {
 		drive := New(testOptions)
 		_ = drive.Insert(context.Background(), Medium{Disc: newRawDisc(), Name: "raw"}, false)

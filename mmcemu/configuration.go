@@ -50,8 +50,7 @@ const cdReadFlags = 0x80 | 0x02 | 0x01
 
 // features are those of the drive, ascending. Those that say that something
 // can be written are absent: Linux makes the device writable for 20h, 24h and
-// 28h. 0106h and 010Dh are absent: they promise keys of protected discs. 0103h
-// is there, as in every drive for CDs, before the commands that play them are.
+// 28h. 0106h and 010Dh are absent: they promise keys of protected discs.
 // Source: MMC-6, 5.3.
 var features = []feature{
 	{0x0000, 0, nil, profileList, []byte{0x46}},
@@ -64,7 +63,7 @@ var features = []feature{
 	{0x001F, 1, []disc.Kind{disc.DVD}, fixed(1, 0, 1, 0), []byte{0x28, 0xA8, 0xAD, 0x43}},
 	{0x0040, 0, []disc.Kind{disc.BD}, blurayRead, []byte{0x28, 0xA8, 0xAD, 0x43, 0x51, 0x52}},
 	{0x0100, 0, nil, fixed(), []byte{0x1B, 0x1A, 0x5A, 0x15, 0x55}},
-	{0x0103, 0, []disc.Kind{disc.CD}, fixed(0, 0, 1, 0), []byte{0x42, 0x43, 0xBD}},
+	{0x0103, 0, []disc.Kind{disc.CD}, fixed(0x07, 0, 1, 0), []byte{0x42, 0x43, 0x45, 0x47, 0x4B, 0x4E, 0xA5, 0xBA, 0xBD}},
 	{0x0105, 1, nil, fixed(0, 0, 0, 0), []byte{0x5A, 0x55}},
 	{0x0107, 4, []disc.Kind{disc.CD, disc.DVD, disc.BD}, fixed(0, 0, 0, 0), []byte{0xAC, 0xB6, 0xA7, 0xBB, 0x5C, 0xA8}},
 	{0x0108, 0, nil, serialNumber, []byte{0x12}},

@@ -39,6 +39,16 @@ type Options struct {
 	// host's load does not bring it back.
 	RemoveOnEject bool
 
+	// Audio is given what is played, when its time has come: a frame, which is
+	// 2352 bytes of 44.1 kHz stereo, signed 16 bits little endian, left first,
+	// its own to keep; or nil for one that storage did not give within a second,
+	// which is left out. Nothing comes while nothing plays; channels that mode
+	// page 0Eh mutes are zeros. One goroutine of the drive calls it and is there
+	// only while something is to be heard; it must not block, since later frames
+	// would come late. Without Audio nothing is read to play: a play then does
+	// not find out that storage fails.
+	Audio func(pcm []byte)
+
 	Log *slog.Logger
 	// OnEvent is told what happens in the drive. It is called without the
 	// drive's mutex, from whatever goroutine made it happen, and should return
@@ -72,6 +82,7 @@ type Drive struct {
 	pages     [][]byte     // current values, beside modePages
 	speed     int          // read speed that a host set, in kB/s; 0 is the fastest
 	region    region       // of DVD-Video, that a host set
+	player    player
 
 	events  []Event   // to tell when mu is released
 	garbage []*medium // to release when mu is released
@@ -106,6 +117,7 @@ func New(o Options) *Drive {
 	}
 	d := &Drive{o: o, log: o.Log, commands: newCommandTable(), nexuses: make(map[*scsi.Nexus]*nexus)}
 	d.pages = defaultPages()
+	d.player.sound = newSound(o.Audio)
 	for _, r := range o.Ports {
 		d.remember(r)
 	}
@@ -127,6 +139,7 @@ func (d *Drive) Close() error {
 		d.closed = true
 		d.abandonChange(ErrClosed)
 		d.takeOut()
+		d.player.sound.end()
 	}
 	return nil
 }
@@ -190,6 +203,7 @@ type Status struct {
 	Blocks   int64  // of 2048 bytes
 	Holders  []Holder
 	Nexuses  []NexusStatus // the oldest first
+	Audio    Audio
 }
 
 // A NexusStatus is a host that is connected to the drive.
@@ -204,6 +218,7 @@ func (d *Drive) Status() Status {
 	d.mu.Lock()
 	defer d.unlock()
 	s := Status{State: d.state(), Holders: d.holders()}
+	s.Audio = d.audio()
 	if m := d.disc; m != nil {
 		s.Medium, s.MediumID = m.name, m.id
 		s.Kind, s.Blocks = m.layout.Kind.String(), int64(m.blocks())

@@ -77,7 +77,7 @@ var hosts = []host{
 			always("VPD", "12 01 80 00 ff", good("0580000c", 16)),
 			always("VPD", "12 01 83 00 ff", good("058300a0", 164)),
 			attend, ready,
-			always("MODE SENSE 2A", "1a 00 2a 00 80", good("23000000 2a1e0b00 717f2900", 36)),
+			always("MODE SENSE 2A", "1a 00 2a 00 80", good("23000000 2a1e0b00 717f2903", 36)),
 		}, linuxMedium...),
 		open:    linuxOpen,
 		swapped: []ask{newEvent, newTUR, {"TUR", tur, done, noDisc}, newSize, newRead},
@@ -87,7 +87,7 @@ var hosts = []host{
 		attach: append([]ask{
 			always("INQUIRY", "12 00 00 00 24", good("05800002 1f000000", 36)),
 			attend, ready,
-			always("MODE SENSE 2A", "5a 00 2a 00 00 00 00 00 80", good("00260000 00000000 2a1e0b00 717f2900", 40)),
+			always("MODE SENSE 2A", "5a 00 2a 00 00 00 00 00 80", good("00260000 00000000 2a1e0b00 717f2903", 40)),
 		}, linuxMedium...),
 		open:    linuxOpen,
 		swapped: []ask{newEvent, newTUR, {"TUR", tur, done, noDisc}, newSize, newRead},

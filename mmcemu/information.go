@@ -121,7 +121,7 @@ func dataMode(m disc.Mode) byte {
 	return 0x0F
 }
 
-// mechanismStatus answers MECHANISM STATUS: no changer, nothing in motion.
+// mechanismStatus answers MECHANISM STATUS: no changer, and what plays.
 //
 //	CDB  bytes 8-9 allocation length
 //	data fault and slot, mechanism state and tray (bit 4 open), LBA (3), slots,
@@ -129,12 +129,12 @@ func dataMode(m disc.Mode) byte {
 //
 // Source: MMC-6, MECHANISM STATUS.
 func (d *Drive) mechanismStatus(_ context.Context, cmd *scsi.Command, _ *medium) error {
-	d.mu.Lock()
-	open := d.open
-	d.unlock()
 	var b [8]byte
-	if open {
+	d.mu.Lock()
+	if d.open {
 		b[1] = 0x10
 	}
+	d.putMechanism(&b)
+	d.unlock()
 	return cmd.In.Reply(b[:])
 }

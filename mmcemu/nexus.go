@@ -70,8 +70,8 @@ func (d *Drive) NexusLost(n *scsi.Nexus) {
 	d.afterTold()
 }
 
-// Reset implements scsi.Resetter: it clears all prevention and brings settings
-// back to their defaults. The tray does not move.
+// Reset implements scsi.Resetter: it clears all prevention, brings settings back
+// to their defaults and stops audio play. The tray does not move.
 func (d *Drive) Reset() {
 	d.mu.Lock()
 	defer d.unlock()
@@ -80,6 +80,7 @@ func (d *Drive) Reset() {
 		st.prevent, st.persistent = false, false
 	}
 	d.pages, d.speed = defaultPages(), 0
+	d.player.halted(time.Now())
 	d.released(held, nil)
 }
 

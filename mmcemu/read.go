@@ -12,9 +12,9 @@ import (
 )
 
 var readCommands = []command{
-	{0x08, "READ(6)", needsMedium | concurrent, alloc{}, nil, (*Drive).read6},
-	{0x28, "READ(10)", needsMedium | concurrent, alloc{}, nil, (*Drive).read10},
-	{0xA8, "READ(12)", needsMedium | concurrent, alloc{}, nil, (*Drive).read12},
+	{0x08, "READ(6)", needsMedium | concurrent | stopsPlay, alloc{}, nil, (*Drive).read6},
+	{0x28, "READ(10)", needsMedium | concurrent | stopsPlay, alloc{}, nil, (*Drive).read10},
+	{0xA8, "READ(12)", needsMedium | concurrent | stopsPlay, alloc{}, nil, (*Drive).read12},
 }
 
 // read6 answers READ(6): an LBA of 21 bits, and 256 blocks for a length of 0.

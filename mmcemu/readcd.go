@@ -9,8 +9,8 @@ import (
 )
 
 var readCDCommands = []command{
-	{0xBE, "READ CD", needsMedium | concurrent, alloc{}, checkReadCD, (*Drive).readCD},
-	{0xB9, "READ CD MSF", needsMedium | concurrent, alloc{}, checkReadCDMSF, (*Drive).readCDMSF},
+	{0xBE, "READ CD", needsMedium | concurrent | stopsPlay, alloc{}, checkReadCD, (*Drive).readCD},
+	{0xB9, "READ CD MSF", needsMedium | concurrent | stopsPlay, alloc{}, checkReadCDMSF, (*Drive).readCDMSF},
 }
 
 // A sectorType is the expected sector type of READ CD, and what a sector is.

@@ -8,7 +8,7 @@ import (
 )
 
 var trayCommands = []command{
-	{0x1B, "START STOP UNIT", 0, alloc{}, nil, (*Drive).startStop},
+	{0x1B, "START STOP UNIT", stopsPlay, alloc{}, nil, (*Drive).startStop},
 	{0x1E, "PREVENT ALLOW MEDIUM REMOVAL", 0, alloc{}, nil, (*Drive).preventAllow},
 }
 

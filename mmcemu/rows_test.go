@@ -16,7 +16,7 @@ import (
 )
 
 // A row is a command and its answer: on a drive with a medium of testMedia, or
-// "empty" or "open", the hex CDB, after "<" the data-out, gives the hex data, or
+// "empty", "open" or "playing", the hex CDB, after "<" the data-out, gives the hex data, or
 // the sense as senseText has it. Each row has a drive of its own.
 type row struct{ name, on, cdb, want string }
 
@@ -25,7 +25,7 @@ type row struct{ name, on, cdb, want string }
 func answerRows() (rows []row) {
 	for _, family := range [][]row{
 		statusRows, modeRows, configurationRows, trayRows, capacityRows, readRows, readCDRows,
-		tocRows, informationRows, dvdRows, keyRows, speedRows, refusedRows,
+		tocRows, informationRows, dvdRows, keyRows, speedRows, audioRows, refusedRows,
 	} {
 		rows = append(rows, family...)
 	}
@@ -116,6 +116,10 @@ func driveOn(t testing.TB, name string) *Drive {
 	case "open":
 		drive := newDrive(t, nil)
 		run(t, drive, usb(), "1b 00 00 00 02", nil)
+		return drive
+	case "playing":
+		drive := driveOn(t, "audio")
+		run(t, drive, usb(), "45 00 00 00 00 00 00 0b b8", nil)
 		return drive
 	}
 	medium := testMedia[name]

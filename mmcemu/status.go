@@ -2,6 +2,7 @@ package mmcemu
 
 import (
 	"context"
+	"time"
 
 	"spindle/scsi"
 )
@@ -24,7 +25,8 @@ func (d *Drive) testUnitReady(_ context.Context, cmd *scsi.Command, _ *medium) e
 }
 
 // requestSense answers REQUEST SENSE: a unit attention, which it clears, or
-// the progress of loading, or that there is nothing to report. Sense of an
+// the progress of loading, or the audio status, or that there is nothing to
+// report. Sense of an
 // earlier CHECK CONDITION went with its status, or is kept by the front end.
 //
 //	CDB  byte 1 bit 0 DESC; byte 4 allocation length
@@ -34,7 +36,7 @@ func (d *Drive) testUnitReady(_ context.Context, cmd *scsi.Command, _ *medium) e
 func (d *Drive) requestSense(_ context.Context, cmd *scsi.Command, _ *medium) error {
 	s, ok := d.takeUnitAttention(cmd.Nexus)
 	if !ok {
-		s = d.loadingSense()
+		s = d.progressSense()
 	}
 	if cmd.CDB[1]&1 != 0 {
 		return cmd.In.Reply(s.AppendDescriptor(nil))
@@ -42,12 +44,13 @@ func (d *Drive) requestSense(_ context.Context, cmd *scsi.Command, _ *medium) er
 	return cmd.In.Reply(s.AppendFixed(nil))
 }
 
-// loadingSense returns BECOMING READY with its progress, or no sense.
-func (d *Drive) loadingSense() scsi.Sense {
+// progressSense returns BECOMING READY with its progress, or what the audio
+// player does, or no sense.
+func (d *Drive) progressSense() scsi.Sense {
 	d.mu.Lock()
 	defer d.unlock()
 	if d.loading == nil {
-		return scsi.Sense{}
+		return d.player.sense(time.Now())
 	}
 	return d.becomingReady()
 }

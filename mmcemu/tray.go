@@ -169,6 +169,7 @@ func (d *Drive) withdraw() {
 		return
 	}
 	d.removedAt = time.Now()
+	d.player.reset(d.removedAt)
 	for n, st := range d.nexuses {
 		n.Drop(scsi.ErrMediumMayHaveChanged)
 		st.ejectRequest, st.ownLoad = false, false

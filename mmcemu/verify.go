@@ -7,23 +7,35 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"spindle/isostore/disc"
 	"spindle/scsi"
 )
 
 var verifyCommands = []command{
-	{0x2F, "VERIFY(10)", needsMedium | concurrent, alloc{}, nil, (*Drive).verify10},
-	{0x2B, "SEEK(10)", needsMedium | concurrent, alloc{}, nil, (*Drive).seek10},
+	{0x2F, "VERIFY(10)", needsMedium | concurrent | stopsPlay, alloc{}, nil, (*Drive).verify10},
+	{0x2B, "SEEK(10)", needsMedium | concurrent | stopsPlay, alloc{}, nil, (*Drive).seek10},
 	{0x35, "SYNCHRONIZE CACHE(10)", 0, alloc{}, nil, (*Drive).synchronizeCache},
 }
 
 // errMiscompare is MISCOMPARE DURING VERIFY OPERATION.
 var errMiscompare = scsi.Sense{Key: 0xE, Code: 0x1D00}
 
-// seek10 answers SEEK(10): there is nothing to move, so it checks the address.
+// seek10 answers SEEK(10): the head that it moves is that of audio play.
+//
+//	CDB  bytes 2-5 LBA
+//
+// Source: MMC-6, SEEK (10).
 func (d *Drive) seek10(_ context.Context, cmd *scsi.Command, m *medium) error {
-	return checkRange(m, binary.BigEndian.Uint32(cmd.CDB[2:]), 1)
+	lba := binary.BigEndian.Uint32(cmd.CDB[2:])
+	if err := checkRange(m, lba, 1); err != nil {
+		return err
+	}
+	return d.withPlayer(cmd, m, func(p *player, now time.Time) error {
+		p.seek(disc.LBA(lba), now)
+		return nil
+	})
 }
 
 // synchronizeCache answers SYNCHRONIZE CACHE: there is no cache to write.

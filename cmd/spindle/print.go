@@ -25,6 +25,11 @@ func printStatus(w io.Writer, s *client.Status) {
 			fmt.Fprintf(w, "pending: %s waits to %s since %s, until its hosts let go\n", d.Name, pendingAct(p), clock(p.Since))
 		}
 	}
+	for _, d := range s.Drives {
+		if p := d.Audio; p != nil {
+			fmt.Fprintf(w, "audio: %s is %s, track %d, block %d\n", d.Name, p.State, p.Track, p.At)
+		}
+	}
 	for _, n := range s.Sessions {
 		fmt.Fprintf(w, "session: %s from %s on %s\n", n.Initiator, n.Address, cmp.Or(n.Target, "discovery"))
 	}

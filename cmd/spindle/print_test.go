@@ -61,3 +61,12 @@ func TestStatesOfImages(t *testing.T) {
 		}
 	}
 }
+
+func TestAudioOfStatus(t *testing.T) {
+	status := client.Status{Drives: []client.Drive{{Name: "cd0", Audio: &client.Audio{State: "paused", Track: 3, At: 41025}}, {Name: "cd1"}}}
+	var out strings.Builder
+	printStatus(&out, &status)
+	if got, want := out.String(), "\naudio: cd0 is paused, track 3, block 41025\n"; !strings.HasSuffix(got, want) {
+		t.Errorf("%q, want %q at the end", got, want)
+	}
+}

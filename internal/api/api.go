@@ -30,6 +30,9 @@ type Tray interface {
 	Holders() []client.Holder
 	// Status says what the drive is now.
 	Status(ctx context.Context) (client.Drive, error)
+	// Listen returns what the drive plays from now on. The channel is closed
+	// when the drive goes; stop ends the listening and is to be called.
+	Listen() (frames <-chan client.AudioFrame, stop func())
 }
 
 // A Service is the daemon. An error that is a *client.Error is answered with
@@ -66,6 +69,7 @@ func New(s Service, log *slog.Logger) http.Handler {
 	mux.HandleFunc("POST /v1/images/verify", h.verify)
 	mux.HandleFunc("POST /v1/drives/{drive}/insert", h.insert)
 	mux.HandleFunc("POST /v1/drives/{drive}/eject", h.eject)
+	mux.HandleFunc("GET /v1/drives/{drive}/listen", h.listen)
 	mux.HandleFunc("GET /v1/health", h.health)
 	mux.HandleFunc("GET /v1/events", h.events)
 	mux.HandleFunc("/", h.notFound)

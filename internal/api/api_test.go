@@ -50,6 +50,14 @@ func (f *fake) Holders() []client.Holder { return nil }
 
 func (f *fake) Status(context.Context) (client.Drive, error) { return client.Drive{Name: "cd0"}, nil }
 
+func (f *fake) Listen() (<-chan client.AudioFrame, func()) {
+	frames := make(chan client.AudioFrame, 2)
+	frames <- client.AudioFrame{PCM: bytes.Repeat([]byte{7}, client.AudioFrameSize)}
+	frames <- client.AudioFrame{Dropped: 3, Late: true}
+	close(frames)
+	return frames, func() { f.did = "stop" }
+}
+
 // A fakeService is fake with the status of a service.
 type fakeService struct{ *fake }
 
@@ -155,6 +163,23 @@ type pipeWriter struct {
 func (w *pipeWriter) Header() http.Header { return w.header }
 func (w *pipeWriter) WriteHeader(int)     {}
 func (w *pipeWriter) Flush()              {}
+
+func TestListen(t *testing.T) {
+	f := &fake{}
+	w := httptest.NewRecorder()
+	New(fakeService{f}, slog.New(slog.DiscardHandler)).ServeHTTP(w, httptest.NewRequest("GET", "/v1/drives/cd0/listen", nil))
+	first, err := client.ReadAudioFrame(w.Body)
+	if err != nil || !bytes.Equal(first.PCM, bytes.Repeat([]byte{7}, client.AudioFrameSize)) || first.Dropped != 0 || first.Late {
+		t.Errorf("first frame %d, %v; %v", first.Dropped, first.Late, err)
+	}
+	second, err := client.ReadAudioFrame(w.Body)
+	if err != nil || !bytes.Equal(second.PCM, make([]byte, client.AudioFrameSize)) || second.Dropped != 3 || !second.Late {
+		t.Errorf("second frame %d, %v; %v", second.Dropped, second.Late, err)
+	}
+	if _, err := client.ReadAudioFrame(w.Body); !errors.Is(err, io.EOF) || f.did != "stop" {
+		t.Errorf("then %v, did %q", err, f.did)
+	}
+}
 
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{``, `{}`, `{"image":"a.iso","force":true}`, `{"image":"a.iso"} {}`, `[]`, `{"x":0}`, "\xff", `{"image":{"image":""}}`} {

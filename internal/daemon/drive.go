@@ -37,6 +37,7 @@ type drive struct {
 	tried   string    // what the library said of state.Disc when that was last tried again
 	odd     []string  // what is odd about the image in the tray
 	waiters []*waiter // for a change to end
+	speaker speaker
 }
 
 // A pending is a change by configuration under a tray that a host holds.
@@ -89,7 +90,7 @@ func (d *Daemon) newDrive(c config.Drive, st *driveState) *drive {
 	}
 	dr.emu = mmcemu.New(mmcemu.Options{
 		Serial: serial, NAA: naa, SwapHold: hold, RemoveOnEject: c.Eject == config.Remove,
-		Log: log, Ports: st.DrivePorts,
+		Log: log, Ports: st.DrivePorts, Audio: dr.speaker.hear,
 		OnEvent: func(e mmcemu.Event) {
 			if dr.inbox.add(e) {
 				d.loop.post(func() { d.onEvents(dr) })
@@ -102,6 +103,12 @@ func (d *Daemon) newDrive(c config.Drive, st *driveState) *drive {
 	})
 	dr.newTarget()
 	return dr
+}
+
+// close ends the drive, and what its listeners hear.
+func (dr *drive) close() {
+	dr.emu.Close()
+	dr.speaker.close()
 }
 
 func (dr *drive) newTarget() {

@@ -188,7 +188,7 @@ func (d *Daemon) apply(c *change) {
 	d.setTargets()
 	d.usb.want(d.wantedGadgets())
 	for _, dr := range replaced {
-		dr.emu.Close()
+		dr.close()
 	}
 	d.save()
 	d.log.Info("configuration is in force", "file", c.cfg.Path, "changed", !c.diff.Empty())

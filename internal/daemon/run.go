@@ -13,7 +13,7 @@ func (d *Daemon) abandon() {
 		d.usb.closeAll()
 	}
 	for _, dr := range d.drives {
-		dr.emu.Close()
+		dr.close()
 	}
 	for _, l := range d.listeners {
 		l.Close()

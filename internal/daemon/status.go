@@ -43,6 +43,9 @@ func (dr *drive) status() client.Drive {
 	if e.Medium != "" {
 		s.Warnings = dr.odd
 	}
+	if a := e.Audio; a.State != "" {
+		s.Audio = &client.Audio{State: a.State, Track: int(a.Track), At: int64(a.At), Late: a.Late}
+	}
 	if dr.pending != nil {
 		s.Pending = &client.Pending{Disc: dr.pending.disc, Since: dr.pending.since}
 	}

@@ -45,6 +45,7 @@ type Drive struct {
 	Pending *Pending `json:"pending,omitempty"`
 	Holders []Holder `json:"holders,omitempty"`
 	Hosts   []Host   `json:"hosts,omitempty"`
+	Audio   *Audio   `json:"audio,omitempty"` // none when nothing plays
 	// Warnings are what is odd about the disc, as that it is truncated.
 	Warnings []string `json:"warnings,omitempty"`
 }
