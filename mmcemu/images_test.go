@@ -2,6 +2,8 @@ package mmcemu
 
 import (
 	"bytes"
+	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -137,6 +139,43 @@ func checkCodes(t *testing.T, drive *Drive, src *fixture.Source, held bool) {
 	for _, track := range src.Tracks() {
 		if got := code(scsi.CDB{3: trackISRC, 6: byte(track.Number)}, 12); held && got != track.ISRC || !held && got != "" {
 			t.Errorf("ISRC of track %d %q; want %q: %v", track.Number, got, track.ISRC, held)
+		}
+	}
+}
+
+// TestReadCDOfPacks gives the packs of R to W that cdrdao stored back to it, by
+// way of symbols as they lie on a disc.
+func TestReadCDOfPacks(t *testing.T) {
+	const sectors = 310
+	dir := t.TempDir()
+	var bin, packs []byte
+	for i := range sectors {
+		sub := make([]byte, 96)
+		for j := range sub {
+			sub[j] = byte(i*31+j*7) & 0x3F
+		}
+		bin = append(append(bin, make([]byte, 2352)...), sub...)
+		packs = append(packs, sub...)
+	}
+	for name, b := range map[string][]byte{"d.bin": bin, "d.toc": []byte("CD_DA\nTRACK AUDIO RW\nFILE \"d.bin\" 0\n")} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, _, err := image.OpenFile(filepath.Join(dir, "d.toc"), image.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	drive := newDrive(t, d)
+	// The symbols of the last packs would lie in the lead-out.
+	const whole = sectors - sector.RWAhead
+	want := packs[:whole*96]
+	if got := run(t, drive, usb(), "be 04 00 00 00 00 00 01 34 00 04", nil); !bytes.Equal(got, want) {
+		t.Errorf("packs: %d bytes; want the %d of the image", len(got), len(want))
+	}
+	for i := range whole {
+		if got := run(t, drive, usb(), fmt.Sprintf("be 04 %08x 000001 00 04", i), nil); !bytes.Equal(got, packs[i*96:][:96]) {
+			t.Fatalf("packs of sector %d = % x; want % x", i, got, packs[i*96:][:96])
 		}
 	}
 }
