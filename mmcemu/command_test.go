@@ -133,6 +133,8 @@ var contractDrives = []struct {
 	{"BD", func() disc.Disc { return newDisc(1, 20000000) }},
 	{"raw CD", func() disc.Disc { return newRawDisc() }},
 	{"Enhanced CD", func() disc.Disc { return disctest.Synthetic(disctest.EnhancedCD()) }},
+	{"BD of four layers", func() disc.Disc { return newDisc(1, 62500864) }},
+	{"audio with CD-TEXT", func() disc.Disc { return disctest.Synthetic(audioCD()) }},
 	{"hidden track", func() disc.Disc { return disctest.Synthetic(disctest.HiddenTrack()) }},
 }
 

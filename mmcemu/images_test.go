@@ -2,6 +2,8 @@ package mmcemu
 
 import (
 	"bytes"
+	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -23,9 +25,6 @@ var imageDiscs = []struct {
 	{"CCD", "d.ccd", func(dir string, s *fixture.Source) error {
 		return fixture.WriteCCD(dir, "d", s, fixture.CCDOptions{})
 	}, true, true, true},
-	{"CCD without sub-channels", "d.ccd", func(dir string, s *fixture.Source) error {
-		return fixture.WriteCCD(dir, "d", s, fixture.CCDOptions{NoSub: true})
-	}, false, true, true},
 	{"MDS", "d.mds", func(dir string, s *fixture.Source) error {
 		return fixture.WriteMDS(dir, "d", s, fixture.MDSOptions{SubChannel: true})
 	}, true, false, true},
@@ -43,12 +42,26 @@ var imageDiscs = []struct {
 	}, false, true, true},
 }
 
-// TestReadCDOfImages reads mixed discs of two sessions whole, as readom -clone
-// and cdrdao do, and their CD-TEXT and codes.
+// smallMixed is [fixture.MixedMode] with shorter tracks: audio with a hidden track,
+// pregap, indexes and codes, then XA data of both forms in a second session.
+func smallMixed() *fixture.Source {
+	src := fixture.MixedMode(nil)
+	audio, data := src.Sessions[0].Tracks, src.Sessions[1].Tracks
+	audio[0].Start, audio[0].End = 60, 150
+	audio[1].Pregap, audio[1].Start, audio[1].End, audio[1].Indexes = 150, 180, 300, []int{200, 240}
+	audio[2].Pregap, audio[2].Start, audio[2].End = 300, 300, 400
+	src.Sessions[0].LeadOut = 400
+	data[0].Pregap, data[0].Start, data[0].End, data[0].Form2 = 400+11250, 400+11400, 400+11500, 400+11490
+	src.Sessions[1].LeadOut = data[0].End
+	return src
+}
+
+// TestReadCDOfImages reads mixed discs of two sessions from end to end, as readom
+// -clone and cdrdao do, and their CD-TEXT and codes.
 func TestReadCDOfImages(t *testing.T) {
 	for _, tt := range imageDiscs {
 		t.Run(tt.name, func(t *testing.T) {
-			dir, src := t.TempDir(), fixture.MixedMode(nil)
+			dir, src := t.TempDir(), smallMixed()
 			if err := tt.write(dir, src); err != nil {
 				t.Fatal(err)
 			}
@@ -137,6 +150,43 @@ func checkCodes(t *testing.T, drive *Drive, src *fixture.Source, held bool) {
 	for _, track := range src.Tracks() {
 		if got := code(scsi.CDB{3: trackISRC, 6: byte(track.Number)}, 12); held && got != track.ISRC || !held && got != "" {
 			t.Errorf("ISRC of track %d %q; want %q: %v", track.Number, got, track.ISRC, held)
+		}
+	}
+}
+
+// TestReadCDOfPacks gives the packs of R to W that cdrdao stored back to it, by
+// way of symbols as they lie on a disc.
+func TestReadCDOfPacks(t *testing.T) {
+	const sectors = 310
+	dir := t.TempDir()
+	var bin, packs []byte
+	for i := range sectors {
+		sub := make([]byte, 96)
+		for j := range sub {
+			sub[j] = byte(i*31+j*7) & 0x3F
+		}
+		bin = append(append(bin, make([]byte, 2352)...), sub...)
+		packs = append(packs, sub...)
+	}
+	for name, b := range map[string][]byte{"d.bin": bin, "d.toc": []byte("CD_DA\nTRACK AUDIO RW\nFILE \"d.bin\" 0\n")} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, _, err := image.OpenFile(filepath.Join(dir, "d.toc"), image.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	drive := newDrive(t, d)
+	// The symbols of the last packs would lie in the lead-out.
+	const whole = sectors - sector.RWAhead
+	want := packs[:whole*96]
+	if got := run(t, drive, usb(), "be 04 00 00 00 00 00 01 34 00 04", nil); !bytes.Equal(got, want) {
+		t.Errorf("packs: %d bytes; want the %d of the image", len(got), len(want))
+	}
+	for i := range whole {
+		if got := run(t, drive, usb(), fmt.Sprintf("be 04 %08x 000001 00 04", i), nil); !bytes.Equal(got, packs[i*96:][:96]) {
+			t.Fatalf("packs of sector %d = % x; want % x", i, got, packs[i*96:][:96])
 		}
 	}
 }

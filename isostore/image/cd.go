@@ -225,7 +225,11 @@ func (d *cd) ReadSub(p []byte, lba disc.LBA) (int, error) {
 	rest := p
 	return d.each(len(p)/disc.SubSize, lba, -leadInPregap, func(s span) (n int, err error) {
 		if n = s.n; s.run != nil && s.run.sub != nil {
-			n, err = s.run.subchannel(rest[:s.n*disc.SubSize], s.lba)
+			read := s.run.subchannel
+			if s.run.sub.packed {
+				read = s.run.packs
+			}
+			n, err = read(rest[:s.n*disc.SubSize], s.lba)
 			if s.run.sub.rw {
 				d.addPQ(rest[:n*disc.SubSize], s.lba)
 			}

@@ -75,6 +75,7 @@ type subs struct {
 	stride int64 // 0 for SubSize
 	planar bool  // channel by channel, as CloneCD has it, not interleaved
 	rw     bool  // only R to W are there: P and Q are made
+	packed bool  // and they are packs, not interleaved yet
 }
 
 func (r *run) end() disc.LBA { return r.start + r.n }
@@ -208,4 +209,23 @@ func (r *run) subchannel(p []byte, lba disc.LBA) (int, error) {
 		}
 	}
 	return 0, nil
+}
+
+// packs is subchannel for packs of R to W, whose symbols it spreads over the
+// sectors as a disc has them: those of the run's packs, with nothing before it.
+func (r *run) packs(p []byte, lba disc.LBA) (int, error) {
+	const ahead = sector.RWAhead * disc.SubSize
+	var w [ahead + disc.SubSize]byte
+	before := min(sector.RWAhead, lba-r.start)
+	if _, err := r.subchannel(w[ahead-int(before)*disc.SubSize:ahead], lba-before); err != nil {
+		return 0, err
+	}
+	for n := range len(p) / disc.SubSize {
+		if _, err := r.subchannel(w[ahead:], lba+disc.LBA(n)); err != nil {
+			return n, err
+		}
+		sector.RWSymbols(p[n*disc.SubSize:], w[:])
+		copy(w[:], w[disc.SubSize:])
+	}
+	return len(p) / disc.SubSize, nil
 }

@@ -109,7 +109,7 @@ func (b *tocBuilder) place(p piece, t *tocTrack, stride int64) {
 	case "":
 		r.stride = 0
 	case "RW":
-		r.sub = &subs{data: p.data, off: p.off + int64(forms[r.form].size), stride: stride, rw: true}
+		r.sub = &subs{data: p.data, off: p.off + int64(forms[r.form].size), stride: stride, rw: true, packed: true}
 	default:
 		r.sub = sniffSub(&r)
 	}

@@ -206,7 +206,7 @@ func TestTOCData(t *testing.T) {
 		"mixed forms": bytes.Equal(at(610 + 3)[16:], mix[13*2336:14*2336]),
 		"zeros of XA": at(605)[18] == 8 && sector.Check(p) == nil,
 		"raw":         bytes.Equal(at(800), src.Raw(800)) && bytes.Equal(sub, src.Sub(800)),
-		"audio":       bytes.Equal(at(1231+9), cueSectors(1, 2352, 9)) && sub[5]&0x3F == rw(9)[5]&0x3F && sector.QOf(sub).Valid(),
+		"audio":       bytes.Equal(at(1231+9), cueSectors(1, 2352, 9)) && sub[0]&0x3F == rw(9)[0]&0x3F && sub[5]&0x3F == rw(7)[5]&0x3F && sector.QOf(sub).Valid(),
 		"Form 1":      binary.LittleEndian.Uint32(at(1531 + 5)[24:]) == 5<<8|1,
 		"Form 2":      binary.LittleEndian.Uint32(at(1541 + 5)[24:]) == 5<<8|1 && p[18] == 0x20,
 		"formless":    binary.LittleEndian.Uint32(at(1611 + 5)[16:]) == 5<<8|1,

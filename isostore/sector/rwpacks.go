@@ -43,3 +43,15 @@ func RWPacks(dst, src []byte) {
 		}
 	}
 }
+
+// RWSymbols is the inverse of [RWPacks]: it writes at dst[:96] the symbols of R to W
+// that a disc has in one sector. src are the packs of the RWAhead sectors before it
+// and of the sector, in bits 5 to 0 of 96 bytes a sector.
+func RWSymbols(dst, src []byte) {
+	src, dst = src[:(RWAhead+1)*disc.SubSize], dst[:disc.SubSize]
+	for i := range dst {
+		place := i % packSymbols
+		pack := RWAhead*sectorPacks + i/packSymbols - place%packDelays
+		dst[i] = src[pack*packSymbols+packPlaces[place]] & 0x3F // who changes places does so both ways
+	}
+}

@@ -36,6 +36,24 @@ func TestRWPacks(t *testing.T) {
 	}
 }
 
+// TestRWSymbols lays packs out by RWSymbols, which must be as the figure has it.
+func TestRWSymbols(t *testing.T) {
+	const sectors = 9
+	packs := make([]byte, (RWAhead+sectors)*disc.SubSize)
+	want := make([]byte, (2*RWAhead+sectors)*disc.SubSize)
+	for i := range packs {
+		packs[i] = 0xC0 | byte(i*i+5*i)&0x3F
+		want[i/packSymbols*packSymbols+interleaved[i%packSymbols]] = packs[i] & 0x3F
+	}
+	for s := range sectors {
+		got := bytes.Repeat([]byte{0xEE}, disc.SubSize)
+		RWSymbols(got, packs[s*disc.SubSize:])
+		if want := want[(s+RWAhead)*disc.SubSize:][:disc.SubSize]; !bytes.Equal(got, want) {
+			t.Errorf("sector %d = % x, want % x", s, got, want)
+		}
+	}
+}
+
 func BenchmarkRWPacks(b *testing.B) {
 	var dst [disc.SubSize]byte
 	src := make([]byte, (1+RWAhead)*disc.SubSize)
