@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -72,13 +73,14 @@ type bench struct {
 
 	moves atomic.Int64 // counts what may move the tray, before and after
 	mu    sync.Mutex
-	in    markedDisc // the last disc that was inserted
-	out   bool       // there is none in the drive
-	seed  uint32
+	discs map[string]markedDisc // by name
 }
 
 func newBench(t *testing.T) *bench {
-	b := &bench{t: t, drive: New(testOptions), out: true}
+	b := &bench{t: t, discs: map[string]markedDisc{}}
+	o := testOptions
+	o.OnEvent = func(Event) { b.moves.Add(1) }
+	b.drive = New(o)
 	t.Cleanup(func() { _ = b.drive.Close() })
 	b.lu = &taskSet{Drive: b.drive, moves: &b.moves}
 	return b
@@ -111,25 +113,20 @@ func (b *bench) put(kind host.Kind, force bool) error {
 	b.moves.Add(1)
 	defer b.moves.Add(1)
 	if kind == "" {
-		err := b.drive.Eject(b.t.Context(), force)
-		if err == nil {
-			b.note(func() { b.out = true })
-		}
-		return err
+		return b.drive.Eject(b.t.Context(), force)
 	}
-	b.seed++
-	d := marked(kind, b.seed)
-	err := b.drive.Insert(b.t.Context(), Medium{Disc: d, Name: string(kind)}, force)
-	if err == nil {
-		b.note(func() { b.in, b.out = d, false })
-	}
-	return err
+	d, name := b.make(kind)
+	return b.drive.Insert(b.t.Context(), Medium{Disc: d, Name: name}, force)
 }
 
-func (b *bench) note(f func()) {
+// make returns a disc that was never there, and its name.
+func (b *bench) make(kind host.Kind) (markedDisc, string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	f()
+	seed := uint32(len(b.discs) + 1)
+	name := fmt.Sprint("disc ", seed)
+	b.discs[name] = marked(kind, seed)
+	return b.discs[name], name
 }
 
 // putHeld is put by an operator who waits for hosts to let go, and forces in
@@ -137,7 +134,7 @@ func (b *bench) note(f func()) {
 func (b *bench) putHeld(kind host.Kind) (forced bool) {
 	for range 8 {
 		err := b.put(kind, false)
-		if err == nil {
+		if err == nil || errors.Is(err, ErrSuperseded) {
 			return false
 		}
 		if _, held := errors.AsType[*HeldError](err); !held {
@@ -146,7 +143,7 @@ func (b *bench) putHeld(kind host.Kind) (forced bool) {
 		}
 		<-time.After(time.Second)
 	}
-	if err := b.put(kind, true); err != nil {
+	if err := b.put(kind, true); err != nil && !errors.Is(err, ErrSuperseded) {
 		b.t.Errorf("forced insert of %q: %v", kind, err)
 	}
 	return true
@@ -164,27 +161,29 @@ func (b *bench) wants(m host.Model) host.Seen {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var s host.Seen
-	if b.out || b.drive.Status().State != "ready" {
+	status := b.drive.Status()
+	if status.State != "ready" {
 		return s
 	}
-	s.Present, s.Blocks = true, uint32(b.in.layout.LeadOut())
+	in := b.discs[status.Medium]
+	s.Present, s.Blocks = true, uint32(in.layout.LeadOut())
 	if m.Name == "SeaBIOS, USB" {
 		s.Blocks = 0
 	}
 	at := uint32(16)
 	if driver(m) {
-		s.Kind = b.in.kind
+		s.Kind = in.kind
 	}
 	if m.Name == "FreeBSD, iSCSI" && s.Kind != host.Audio {
 		s.Kind = host.CD // it asks for a TOC, and no more
 	}
-	if b.in.kind == host.Audio {
+	if in.kind == host.Audio {
 		at = 0
 		if !driver(m) {
 			return s // it reads no sound
 		}
 	}
-	binary.BigEndian.PutUint32(s.Label[:], b.in.seed)
+	binary.BigEndian.PutUint32(s.Label[:], in.seed)
 	binary.BigEndian.PutUint32(s.Label[4:], at)
 	return s
 }

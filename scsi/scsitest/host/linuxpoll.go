@@ -118,6 +118,7 @@ func (h *linux) letGo(ctx context.Context) error {
 func (h *linux) Mount(ctx context.Context) error {
 	_, change, err := h.checkEvents(ctx, true)
 	if change {
+		h.seen.Changes++
 		if _, err2 := h.takeIn(ctx); err2 != nil {
 			return err2
 		}
@@ -136,6 +137,7 @@ func (h *linux) Mount(ctx context.Context) error {
 	}
 	if h.changed || !h.seen.Present { // closing the tray brought a medium
 		h.changed = false
+		h.seen.Changes++
 		if _, err := h.takeIn(ctx); err != nil {
 			return err
 		}
