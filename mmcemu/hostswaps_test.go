@@ -71,7 +71,7 @@ func (l *living) live(ctx context.Context) {
 			for every > 0 {
 				l.act()
 				<-l.turn
-				wait := time.Duration(1+l.rng.IntN(500)) * time.Millisecond
+				wait := time.Duration(1+l.rng.IntN(900)) * time.Millisecond
 				<-time.After(wait)
 				every -= wait
 				l.turn <- struct{}{}
@@ -93,7 +93,7 @@ func (l *living) asleep(within time.Duration) bool {
 
 // round is what the host does of itself.
 func (l *living) round() {
-	moves := l.moves.Load()
+	moves := l.still()
 	ctx := l.t.Context()
 	l.failed("poll", l.host.Poll(ctx))
 	if s := l.host.Seen(); l.model.Interval == 0 && !s.Present {
@@ -126,6 +126,15 @@ func (l *living) act() {
 	}
 }
 
+// still returns the bench's moves, or none while the operator is at work.
+func (l *living) still() int64 {
+	moves := l.moves.Load() // before acting: put counts in the other order
+	if l.acting.Load() > 0 {
+		return -1
+	}
+	return moves
+}
+
 // blind reports whether the host polls nothing while there is a medium.
 func blind(m host.Model) bool { return m.Name == "macOS, USB" }
 
@@ -140,12 +149,15 @@ func (l *living) read() {
 	if !s.Present {
 		return
 	}
-	n := 1 + l.rng.IntN(16)
+	n := 1 + l.rng.IntN(4)
+	if int(s.Blocks) <= n {
+		return // taken out while the host looked
+	}
 	lba := uint32(l.rng.IntN(int(s.Blocks) - n))
 	if l.rng.IntN(3) == 0 {
 		lba = 16 // where a file system looks
 	}
-	moves := l.moves.Load()
+	moves := l.still()
 	err := readSome(l.t, l.host, lba, n)
 	switch {
 	case err == nil:
@@ -215,6 +227,8 @@ func (s *swapper) run(swaps int) {
 	}
 	<-time.After(sleepMost)
 	s.quiet()
+	s.stop()
+	s.living.Wait()
 	raced := 0
 	for _, l := range s.hosts {
 		s.t.Logf("%s: %d reads, %d errors that raced, %d changes seen", l.model.Name, l.reads, l.raced, l.host.Seen().Changes)
@@ -227,8 +241,6 @@ func (s *swapper) run(swaps int) {
 	if s.forced == 0 || raced == 0 || s.checks < swaps/2 {
 		s.t.Errorf("%d swaps, %d by force, %d checks, %d reads that raced: too few", s.swaps, s.forced, s.checks, raced)
 	}
-	s.stop()
-	s.living.Wait()
 	for _, l := range s.hosts {
 		l.host.Detach()
 	}

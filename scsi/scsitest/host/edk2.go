@@ -166,8 +166,9 @@ func (h *edk2) Unmount(context.Context) error { return nil }
 
 // Eject implements Host. EDK2 ejects nothing; the boot loader does.
 func (h *edk2) Eject(ctx context.Context) error {
-	if err := h.eject(ctx); !attention(err) {
-		return err
+	err := h.eject(ctx)
+	if attention(err) {
+		err = errors.Join(h.detect(ctx), h.eject(ctx))
 	}
-	return h.eject(ctx)
+	return err
 }

@@ -117,16 +117,27 @@ func (h *freeBSD) Mount(ctx context.Context) error {
 	if !h.seen.Present {
 		return ErrNoMedium
 	}
-	return h.prevent(ctx, true)
+	return h.lock(ctx, true)
 }
 
 // Unmount implements Host.
-func (h *freeBSD) Unmount(ctx context.Context) error { return h.prevent(ctx, false) }
+func (h *freeBSD) Unmount(ctx context.Context) error { return h.lock(ctx, false) }
+
+// lock locks or unlocks, past unit attentions.
+func (h *freeBSD) lock(ctx context.Context, lock bool) (err error) {
+	for range 8 {
+		if err = h.prevent(ctx, lock); !attention(err) {
+			return err
+		}
+		h.noteRead(err)
+	}
+	return err
+}
 
 // Eject implements Host.
 func (h *freeBSD) Eject(ctx context.Context) error {
-	if err := h.prevent(ctx, false); attention(err) {
-		_ = h.prevent(ctx, false)
-	}
-	return h.eject(ctx)
+	_ = h.lock(ctx, false)
+	err := h.eject(ctx)
+	h.noteRead(err)
+	return err
 }

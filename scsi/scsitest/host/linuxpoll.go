@@ -102,16 +102,32 @@ func (h *linux) changeSeen(ctx context.Context) error {
 	h.mounted = false // the mount of a medium that went is dead
 	ready, err2 := h.takeIn(ctx)
 	if ready {
-		_ = h.prevent(ctx, true)
+		_ = h.lock(ctx, true)
 	}
 	return errors.Join(err, err2)
 }
 
 // letGo is cdrom_id's answer to an eject request, mounted or not.
 func (h *linux) letGo(ctx context.Context) error {
-	_ = h.prevent(ctx, false)
-	_ = h.eject(ctx) // another host may hold it
+	_ = h.lock(ctx, false)
+	_ = h.move(ctx, h.eject) // another host may hold it
 	return nil
+}
+
+// lock is sr_lock_door, and move sr_tray_move: as ioctl goes past unit
+// attentions, and keep that there was one.
+func (h *linux) lock(ctx context.Context, lock bool) error {
+	return h.move(ctx, func(ctx context.Context) error { return h.prevent(ctx, lock) })
+}
+
+func (h *linux) move(ctx context.Context, command func(context.Context) error) (err error) {
+	for range 10 {
+		if err = command(ctx); !attention(err) {
+			return err
+		}
+		h.changed = true
+	}
+	return err
 }
 
 // Mount implements Host: open(2), which closes an open tray and locks it.
@@ -119,21 +135,20 @@ func (h *linux) Mount(ctx context.Context) error {
 	_, change, err := h.checkEvents(ctx, true)
 	if change {
 		h.seen.Changes++
-		if _, err2 := h.takeIn(ctx); err2 != nil {
-			return err2
-		}
+		_, err2 := h.takeIn(ctx)
+		err = errors.Join(err, err2)
 	}
 	if err != nil {
 		return err
 	}
-	if err := h.ready(ctx); noMedium(err) && h.canClose {
-		if gone := h.load(ctx); gone != nil {
-			return gone
-		}
+	notReady := h.ready(ctx)
+	if noMedium(notReady) && h.canClose {
+		_ = h.move(ctx, h.load)
+		notReady = h.ready(ctx)
 	}
-	if err := h.ready(ctx); err != nil {
+	if notReady != nil {
 		h.lose()
-		return errors.Join(ErrNoMedium, err)
+		return errors.Join(ErrNoMedium, notReady)
 	}
 	if h.changed || !h.seen.Present { // closing the tray brought a medium
 		h.changed = false
@@ -145,7 +160,7 @@ func (h *linux) Mount(ctx context.Context) error {
 	if h.seen.Kind == Audio {
 		return ErrNotData
 	}
-	if err := h.prevent(ctx, true); err != nil {
+	if err := h.lock(ctx, true); err != nil {
 		return err
 	}
 	h.mounted = true
@@ -159,7 +174,7 @@ func (h *linux) Unmount(ctx context.Context) error {
 		return nil
 	}
 	h.mounted = false
-	return h.prevent(ctx, false)
+	return h.lock(ctx, false)
 }
 
 // Eject implements Host: eject(1), which unmounts before.
@@ -168,13 +183,8 @@ func (h *linux) Eject(ctx context.Context) error {
 		return errors.New("the drive cannot eject")
 	}
 	h.mounted = false
-	if err := h.prevent(ctx, false); err != nil {
+	if err := h.lock(ctx, false); err != nil {
 		return err
 	}
-	err := h.eject(ctx)
-	if attention(err) { // sent again by sr_do_ioctl
-		h.changed = true
-		err = h.eject(ctx)
-	}
-	return err
+	return h.move(ctx, h.eject)
 }
