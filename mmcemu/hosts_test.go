@@ -357,7 +357,14 @@ func (b *bench) ejects(m host.Model, h host.Host) {
 	gone("ejected by the host", "open")
 
 	fresh()
-	b.whileHostLives(m, h, func() { b.putHeld("") })
+	if err := h.Mount(t.Context()); err != nil {
+		t.Errorf("%s: mount: %v", m.Name, err)
+	}
+	forced := false
+	b.whileHostLives(m, h, func() { forced = b.putHeld("") })
+	if stubborn := m.Name == "macOS, USB" || m.Name == "FreeBSD, iSCSI"; forced != stubborn {
+		t.Errorf("%s, asked to let go: forced %v; want %v", m.Name, forced, stubborn)
+	}
 	gone("ejected by the operator", "open")
 
 	fresh()
@@ -372,6 +379,9 @@ func (b *bench) ejects(m host.Model, h host.Host) {
 	}
 	if err := b.put("", true); err != nil {
 		t.Errorf("%s: forced eject: %v", m.Name, err)
+	}
+	if holders := b.drive.Holders(); len(holders) != 0 {
+		t.Errorf("%s: after a forced eject it is held by %v", m.Name, holders)
 	}
 	gone("ejected by force", "open")
 	h.Hold(false)

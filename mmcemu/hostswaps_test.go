@@ -2,6 +2,7 @@ package mmcemu
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"spindle/scsi"
+	"spindle/scsi/scsitest"
 	"spindle/scsi/scsitest/host"
 )
 
@@ -71,7 +73,7 @@ func (l *living) live(ctx context.Context) {
 			for every > 0 {
 				l.act()
 				<-l.turn
-				wait := time.Duration(1+l.rng.IntN(900)) * time.Millisecond
+				wait := time.Duration(1+l.rng.IntN(18)) * 50 * time.Millisecond // so that much happens at once
 				<-time.After(wait)
 				every -= wait
 				l.turn <- struct{}{}
@@ -248,7 +250,7 @@ func (s *swapper) run(swaps int) {
 
 // act is one act of the operator's, at any time against what the hosts do.
 func (s *swapper) act() {
-	<-time.After(time.Duration(s.rng.IntN(3000)) * time.Millisecond)
+	<-time.After(time.Duration(s.rng.IntN(60)) * 50 * time.Millisecond)
 	kinds := []host.Kind{host.CD, host.Audio, host.DVD, ""}
 	kind := kinds[s.rng.IntN(len(kinds))]
 	switch s.rng.IntN(10) {
@@ -274,7 +276,7 @@ func (s *swapper) act() {
 		s.swaps += 2
 		done := make(chan struct{})
 		go func() { s.putHeld(host.CD); close(done) }()
-		<-time.After(time.Duration(s.rng.IntN(2000)) * time.Millisecond)
+		<-time.After(time.Duration(s.rng.IntN(40)) * 50 * time.Millisecond)
 		s.putHeld(kind)
 		<-done
 	default:
@@ -314,4 +316,43 @@ func (s *swapper) quiet() {
 		l.medium, l.seen = medium, changes
 		<-l.turn
 	}
+}
+
+// TestReadsAreTold swaps as fast as it can under hosts that do nothing but read:
+// no host gets a block of a medium that it was not told of.
+func TestReadsAreTold(t *testing.T) {
+	b := newBench(t)
+	b.drive.o.SwapHold = -1
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 3 {
+		n := join(b.drive, "reader")
+		readers.Go(func() {
+			was, told := uint32(0), true
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				in, err := scsitest.Execute(context.Background(), b.drive, n, scsi.CDB{0x28, 8: 1}, 2048, nil)
+				if err != nil {
+					told = true
+					continue
+				}
+				if is := binary.BigEndian.Uint32(in.Data); is != was && !told {
+					t.Errorf("a read gives disc %d after disc %d, and nothing between told so", is, was)
+				} else {
+					was, told = is, false
+				}
+			}
+		})
+	}
+	for range 3000 {
+		if err := b.put(host.CD, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	readers.Wait()
 }
