@@ -1,8 +1,6 @@
 package mmcemu
 
 import (
-	"context"
-	"encoding/binary"
 	"errors"
 	"slices"
 	"strings"
@@ -10,55 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"spindle/isostore/disc"
 	"spindle/scsi"
-	"spindle/scsi/scsitest"
 	"spindle/scsi/scsitest/host"
 )
-
-// A wrong is a drive that is ours but for the answers that spoil changes.
-type wrong struct {
-	scsi.LogicalUnit
-	spoil spoiler
-	hides bool // unit attentions and events of a change of medium
-}
-
-// A spoiler changes an answer, before the allocation length cuts it.
-type spoiler func(cdb scsi.CDB, data []byte, err error) ([]byte, error)
-
-// Unwrap is for scsi.As.
-func (w *wrong) Unwrap() scsi.LogicalUnit { return w.LogicalUnit }
-
-func (w *wrong) Execute(ctx context.Context, cmd *scsi.Command) error {
-	cdb, most := whole(cmd.CDB)
-	in, err := scsitest.Execute(ctx, w.LogicalUnit, cmd.Nexus, cdb, 1<<20, nil)
-	if w.hides && errors.Is(err, changed) {
-		in, err = scsitest.Execute(ctx, w.LogicalUnit, cmd.Nexus, cdb, 1<<20, nil)
-	}
-	data := slices.Clone(in.Data)
-	if w.hides && cmd.CDB[0] == opEvents && len(data) == 8 {
-		data[4] = 0
-	}
-	if w.spoil != nil {
-		data, err = w.spoil(cmd.CDB, data, err)
-	}
-	if len(data) > 0 {
-		if err := cmd.In.Reply(data[:min(len(data), most)]); err != nil {
-			return err
-		}
-	}
-	return err
-}
-
-// whole returns the command with the greatest allocation length, and its own.
-func whole(cdb scsi.CDB) (scsi.CDB, int) {
-	at, ok := map[byte]int{opInquiry: 3, opTOC: 7, opConfig: 7, opEvents: 7, 0x5A: 7}[cdb[0]]
-	if !ok {
-		return cdb, 1 << 20
-	}
-	most := int(binary.BigEndian.Uint16(cdb[at:]))
-	cdb[at], cdb[at+1] = 0xFF, 0xFF
-	return cdb, most
-}
 
 // A breakage is a deliberately wrong drive and the rule by which hosts give up.
 type breakage struct {
@@ -74,117 +27,6 @@ type circumstances struct {
 	empty bool      // there is none
 	meets func(b *bench, m host.Model, h host.Host) error
 	hides bool // see wrong
-}
-
-// Operation codes that are spoiled.
-const (
-	opTUR         = 0x00
-	opInquiry     = 0x12
-	opStartStop   = 0x1B
-	opCapacity    = 0x25
-	opRead        = 0x28
-	opTOC         = 0x43
-	opConfig      = 0x46
-	opEvents      = 0x4A
-	opPerformance = 0xAC
-	opStructure   = 0xAD
-)
-
-// on spoils the answers of one command by changing their data.
-func on(op byte, change func(cdb scsi.CDB, d []byte) []byte) spoiler {
-	return func(cdb scsi.CDB, d []byte, err error) ([]byte, error) {
-		if cdb[0] == op && err == nil {
-			d = change(cdb, d)
-		}
-		return d, err
-	}
-}
-
-// fail makes a command fail, when the CDB is one of those.
-func fail(op byte, s scsi.Sense, when func(cdb scsi.CDB) bool) spoiler {
-	return func(cdb scsi.CDB, d []byte, err error) ([]byte, error) {
-		if cdb[0] == op && (when == nil || when(cdb)) {
-			return nil, s
-		}
-		return d, err
-	}
-}
-
-// set changes bytes of an answer that is long enough.
-func set(op byte, at int, b ...byte) spoiler {
-	return on(op, func(_ scsi.CDB, d []byte) []byte {
-		if len(d) >= at+len(b) {
-			copy(d[at:], b)
-		}
-		return d
-	})
-}
-
-// both spoils by one and then the other.
-func both(a, b spoiler) spoiler {
-	return func(cdb scsi.CDB, d []byte, err error) ([]byte, error) {
-		d, err = a(cdb, d, err)
-		return b(cdb, d, err)
-	}
-}
-
-// standard is a standard INQUIRY, pages one for VPD.
-func standard(change func(d []byte) []byte) spoiler {
-	return on(opInquiry, func(cdb scsi.CDB, d []byte) []byte {
-		if cdb[1]&1 == 0 {
-			return change(d)
-		}
-		return d
-	})
-}
-
-func inquiryByte(at int, b byte) spoiler {
-	return standard(func(d []byte) []byte { d[at] = b; return d })
-}
-
-// mode2A changes page 2Ah, which both forms of MODE SENSE give.
-func mode2A(change func(d []byte, header int) []byte) spoiler {
-	return func(cdb scsi.CDB, d []byte, err error) ([]byte, error) {
-		switch {
-		case cdb[2]&0x3F != capabilitiesPage || err != nil:
-		case cdb[0] == 0x1A:
-			d = change(d, 4)
-		case cdb[0] == 0x5A:
-			d = change(d, 8)
-		}
-		return d, err
-	}
-}
-
-// attentions answers a command with a unit attention always.
-func attentions(op byte) spoiler { return fail(op, scsi.ErrPowerOn, nil) }
-
-// blockLength makes blocks of another length.
-func blockLength(n uint32) spoiler {
-	return set(opCapacity, 4, binary.BigEndian.AppendUint32(nil, n)...)
-}
-
-// addFeature appends a feature that is current to whatever includes it.
-func addFeature(code uint16) spoiler {
-	return on(opConfig, func(cdb scsi.CDB, d []byte) []byte {
-		start := binary.BigEndian.Uint16(cdb[2:])
-		if start > code || cdb[1]&3 == oneFeature && start != code {
-			return d
-		}
-		f := binary.BigEndian.AppendUint16(nil, code)
-		f = append(f, 1, 4, 0, 0, 0, 1)
-		d = slices.Insert(d, 8+before(d[8:], code), f...)
-		binary.BigEndian.PutUint32(d, uint32(len(d)-4))
-		return d
-	})
-}
-
-// before is where a feature of the code stands among others.
-func before(d []byte, code uint16) (at int) {
-	for at+4 <= len(d) && binary.BigEndian.Uint16(d[at:]) < code {
-		at += 4 + int(d[at+3])
-	}
-	return min(at, len(d))
 }
 
 // swapsAtOnce puts a short disc in the place of another in a moment, and then
@@ -225,27 +67,6 @@ func seesSwap(b *bench, m host.Model, h host.Host) error {
 func boots(b *bench, _ host.Model, h host.Host) error {
 	_, err := h.(host.Booter).Boot(b.t.Context())
 	return err
-}
-
-// bootable gives the drive's disc a boot record and a catalogue.
-var bootable = on(opRead, func(cdb scsi.CDB, d []byte) []byte {
-	switch binary.BigEndian.Uint32(cdb[2:]) {
-	case 16:
-		copy(d, "\x01CD001\x01")
-	case 17:
-		copy(d, append([]byte("\x00CD001\x01EL TORITO SPECIFICATION"), make([]byte, 41)...))
-		binary.LittleEndian.PutUint32(d[71:], 20)
-	case 20:
-		clear(d)
-		d[0] = 1
-		copy(d[28:], []byte{0xAA, 0x55, 0x55, 0xAA, 0x88})
-		binary.LittleEndian.PutUint32(d[40:], 24)
-	}
-	return d
-})
-
-func blockIs(lba uint32) func(cdb scsi.CDB) bool {
-	return func(cdb scsi.CDB) bool { return binary.BigEndian.Uint32(cdb[2:]) == lba }
 }
 
 // TestBrokenRules runs each wrong drive: the models of those hosts give up by
@@ -330,6 +151,117 @@ func TestEveryRuleCanFail(t *testing.T) {
 			return strings.HasPrefix(m.Name, row.hosts) && slices.Contains(m.Rules, row.rule)
 		}) {
 			t.Errorf("%s has no rule %q", row.hosts, row.rule)
+		}
+	}
+}
+
+// tolerated are drives that go as far as a host allows.
+var tolerated = []breakage{
+	{"Linux", "a mode page of 128 bytes", mode2A(func(d []byte, header int) []byte {
+		return withModeLength(append(d, make([]byte, 128-len(d))...), header)
+	}), circumstances{}},
+	{"Linux", "nine events that nothing confirms", first(18, opEvents, set(opEvents, 4, newMediaEvent)), circumstances{meets: polls}},
+	{"Linux", "two unit attentions", first(2, opTUR, attentions(opTUR)), circumstances{}},
+	{"Linux", "nine tries of a drive that becomes ready", first(9, opTOC, fail(opTOC, scsi.ErrBecomingReady, nil)), circumstances{}},
+	{"Linux", "a feature for writing that is not there", on(opConfig, func(cdb scsi.CDB, d []byte) []byte {
+		if cdb[2] == 0 && cdb[3] >= 0x20 && cdb[3] < 0x30 {
+			d = lengthened(d[:8]) // no feature at all
+		}
+		return d
+	}), circumstances{}},
+	{"Windows", "32 events at once", first(33, opEvents, set(opEvents, 4, mediaRemovalEvent)), circumstances{}},
+	{"Windows", "no GET PERFORMANCE", fail(opPerformance, scsi.ErrInvalidOpcode, nil), circumstances{meets: seesSwap}},
+	{"Windows", "more data than an event has", set(opEvents, 0, 0, 8), circumstances{meets: polls}},
+	{"macOS", "2/04/00", fail(opTUR, scsi.ErrNotReady, nil), circumstances{meets: polls}},
+	{"macOS", "2/04/04", fail(opTUR, scsi.Sense{Key: scsi.NotReady, Code: 0x0404}, nil), circumstances{meets: polls}},
+	{"macOS", "2/57/00", fail(opTUR, scsi.Sense{Key: scsi.NotReady, Code: 0x5700}, nil), circumstances{meets: polls}},
+	{"macOS", "2/3A/02", fail(opTUR, scsi.ErrMediumNotPresentTrayOpen, nil), circumstances{meets: polls}},
+	{"macOS", "8/64/00", fail(opTUR, scsi.Sense{Key: scsi.BlankCheck, Code: 0x6400}, nil), circumstances{meets: polls}},
+	{"EDK2", "a minute to become ready", first(500, opTUR, fail(opTUR, scsi.ErrBecomingReady, nil)), circumstances{}},
+	{"SeaBIOS", "30 s to become ready", first(300, opTUR, fail(opTUR, scsi.ErrBecomingReady, nil)), circumstances{}},
+	{"iPXE", "nine unit attentions", first(9, opTUR, attentions(opTUR)), circumstances{}},
+	{"QEMU", "no MODE SENSE", fail(0x1A, scsi.ErrInvalidOpcode, nil), circumstances{}},
+}
+
+// TestTolerated: a model is no stricter than its host.
+func TestTolerated(t *testing.T) {
+	for _, row := range tolerated {
+		i := slices.IndexFunc(host.All(), func(m host.Model) bool { return strings.HasPrefix(m.Name, row.hosts) })
+		m := host.All()[i]
+		t.Run(m.Name+"/"+string(row.rule), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				if got := row.run(t, m, row.spoil, false); len(got) != 0 {
+					t.Errorf("it gives up by %q", got)
+				}
+			})
+		})
+	}
+}
+
+// FuzzHosts spoils answers at will: the models, which read what drives say, must
+// come to a verdict or go on, and end. Each triple of the input is an operation
+// code, a place in its answers and the byte to put there; beyond the answer's end
+// the answer becomes as short as that byte says.
+func FuzzHosts(f *testing.F) {
+	f.Add([]byte{})
+	for _, op := range []byte{opInquiry, opTOC, opConfig, opEvents, 0x1A, 0x5A, opCapacity} {
+		f.Add([]byte{op, 1, 0xFF, op, 3, 0xFF, op, 0xFF, 5})
+		f.Add([]byte{op, 0xFF, 1})
+	}
+	models := host.All()
+	f.Fuzz(func(t *testing.T, triples []byte) {
+		spoil := func(cdb scsi.CDB, d []byte, err error) ([]byte, error) {
+			for i := 0; i+3 <= len(triples) && i < 30; i += 3 {
+				op, at, b := triples[i], int(triples[i+1]), triples[i+2]
+				switch {
+				case op != cdb[0]:
+				case at < len(d):
+					d[at] = b
+				default:
+					d = d[:min(len(d), int(b))]
+				}
+			}
+			return d, err
+		}
+		m := models[len(triples)%len(models)]
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t)
+			if err := b.put(host.CD, false); err != nil {
+				t.Fatal(err)
+			}
+			b.lu = &wrong{LogicalUnit: b.lu, spoil: spoil}
+			h := m.Connect(b.lu, "host")
+			defer h.Detach()
+			_ = h.Attach(t.Context())
+			for range 3 {
+				_ = h.Poll(t.Context())
+			}
+			_, _ = h.Read(t.Context(), 16, 1)
+			_ = h.Mount(t.Context())
+			if boot, ok := h.(host.Booter); ok {
+				_, _ = boot.Boot(t.Context())
+			}
+			_ = h.Eject(t.Context())
+		})
+	})
+}
+
+// TestLinuxFindsTheLastSession: the old format field of READ TOC is how Linux
+// learns where the file system of a disc with several sessions begins.
+func TestLinuxFindsTheLastSession(t *testing.T) {
+	b := newBench(t)
+	d, name := b.make(host.CD)
+	d.layout.Sessions = append(d.layout.Sessions, disc.Session{
+		Number: 2, LeadOut: 250_000,
+		Tracks: []disc.Track{{Number: 2, Control: 4, Mode: disc.Mode1, Pregap: 111_250, Start: 111_400}},
+	})
+	if err := b.drive.Insert(t.Context(), Medium{Disc: d, Name: name}, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []string{"Linux, iSCSI", "Linux, USB"} {
+		h := host.ByName(m).Connect(b.lu, m)
+		if err := h.Attach(t.Context()); err != nil || h.Seen().Session != 111_400 {
+			t.Errorf("%s: %v, the last session begins at %d; want 111400", m, err, h.Seen().Session)
 		}
 	}
 }

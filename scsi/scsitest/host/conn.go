@@ -135,21 +135,26 @@ func (c *conn) configuration(ctx context.Context, rt byte, start, limit int) ([]
 func (c *conn) read10(ctx context.Context, lba uint32, n int) ([]byte, error) {
 	a := binary.BigEndian.AppendUint32(nil, lba)
 	d, err := c.in(ctx, n*2048, opRead10, 0, a[0], a[1], a[2], a[3], 0, byte(n>>8), byte(n))
-	return d, c.failed("READ(10)", lba, err)
+	return c.blocks("READ(10)", lba, d, n*2048, err)
 }
 
 // readCD sends READ CD for whole sectors of audio.
 func (c *conn) readCD(ctx context.Context, lba uint32, n int) ([]byte, error) {
 	a := binary.BigEndian.AppendUint32(nil, lba)
 	d, err := c.in(ctx, n*2352, opReadCD, 4, a[0], a[1], a[2], a[3], byte(n>>16), byte(n>>8), byte(n), 0xF8)
-	return d, c.failed("READ CD", lba, err)
+	return c.blocks("READ CD", lba, d, n*2352, err)
 }
 
-func (c *conn) failed(what string, lba uint32, err error) error {
-	if err == nil {
-		return nil
+// blocks returns what a read gave, which is all that was asked for or an error
+// that says where.
+func (c *conn) blocks(what string, lba uint32, d []byte, want int, err error) ([]byte, error) {
+	if err == nil && len(d) != want {
+		err = fmt.Errorf("%d bytes of %d", len(d), want)
 	}
-	return fmt.Errorf("%s: %s at block %d: %w", c.model.Name, what, lba, err)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s at block %d: %w", c.model.Name, what, lba, err)
+	}
+	return d, nil
 }
 
 // readMedium reads what a medium of the kind that is believed has.

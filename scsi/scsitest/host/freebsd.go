@@ -57,7 +57,7 @@ func (h *freeBSD) check(ctx context.Context) error {
 	if err != nil || len(head) < 4 {
 		return nil // a medium without a TOC is one all the same
 	}
-	n := 4 + 8*(int(head[3])-int(head[2])+2)
+	n := 4 + 8*max(0, int(head[3])-int(head[2])+2)
 	d, err := h.in(ctx, n, 0x43, 0, 0, 0, 0, 0, 0, byte(n>>8), byte(n))
 	if err == nil && len(d) != n {
 		return h.giveUp(FreeBSDTOC, "%d bytes, want %d", len(d), n)
@@ -101,7 +101,7 @@ func (h *freeBSD) Read(ctx context.Context, lba uint32, n int) ([]byte, error) {
 	var err error
 	if h.seen.Kind != Audio && lba+uint32(n) < 1<<21 && n < 256 {
 		d, err = h.in(ctx, n*2048, 0x08, byte(lba>>16), byte(lba>>8), byte(lba), byte(n))
-		err = h.failed("READ(6)", lba, err)
+		d, err = h.blocks("READ(6)", lba, d, n*2048, err)
 	} else {
 		d, err = h.readMedium(ctx, lba, n)
 	}
