@@ -356,3 +356,22 @@ func TestReadsAreTold(t *testing.T) {
 	close(stop)
 	readers.Wait()
 }
+
+// TestRemovalIsTold: a host that polls events alone, as Linux does, is told by
+// one that the medium it knew went, also when a failed read said so before and
+// another medium came and went since.
+func TestRemovalIsTold(t *testing.T) {
+	o := testOptions
+	o.SwapHold = -1
+	drive := New(o)
+	insert(t, drive, newDisc(1, 1000), "one")
+	linux, other := join(drive, "linux"), join(drive, "other")
+	walk(t, drive, other, step{hostEject, "", nil})
+	walk(t, drive, linux, step{readFirst, "", emptyOpen})
+	insert(t, drive, newDisc(2, 1000), "two")
+	walk(t, drive, other, step{tur, "", changed}, step{hostEject, "", nil})
+	walk(t, drive, linux, step{gesn, removedOpen, nil}, step{gesn, nothingOpen, nil}, step{tur, "", emptyOpen})
+	insert(t, drive, newDisc(3, 1000), "three")
+	walk(t, drive, other, step{tur, "", changed}, step{hostEject, "", nil})
+	walk(t, drive, linux, step{gesn, nothingOpen, nil}) // three was never there
+}
