@@ -44,6 +44,7 @@ type windows struct {
 	classes byte // of events to ask for; 0 when events were given up
 	cycling bool // asks for the classes in turn until a higher one answers
 	mmc     bool
+	verify  bool // the volume is to be verified: a unit attention came by
 }
 
 // Attach implements Host, in the order of the driver's start.
@@ -123,6 +124,7 @@ func holdsPage(d []byte, header int, descriptors func() int) bool {
 func (h *windows) identify(ctx context.Context) error {
 	var blocks uint32
 	err := h.retry(ctx, func() (err error) { blocks, _, err = h.capacity(ctx); return err })
+	h.verify = false // by what follows
 	if err != nil {
 		h.lose()
 		if v := gaveUp(err); v != nil {
@@ -208,6 +210,7 @@ func (h *windows) retry(ctx context.Context, command func() error) error {
 // mediumChanged is what the driver asks again on 6/28.
 func (h *windows) mediumChanged(ctx context.Context) error {
 	h.seen.Changes++
+	h.verify = true
 	var errs []error
 	if d, err := h.configuration(ctx, 1, 0, 0xFFFF); err == nil {
 		if len(d) < 8 || len(d)%4 != 0 {

@@ -78,8 +78,7 @@ func (h *windows) act(ctx context.Context, event byte) error {
 		h.lose()
 	case ejectRequest:
 		if !h.keep {
-			_ = h.prevent(ctx, false)
-			_ = h.eject(ctx) // another host may hold it
+			_ = h.Eject(ctx) // another host may hold it
 		}
 	}
 	return nil
@@ -109,6 +108,12 @@ func (h *windows) Read(ctx context.Context, lba uint32, n int) ([]byte, error) {
 	if !h.seen.Present {
 		return nil, ErrNoMedium
 	}
+	if h.verify {
+		if err := h.identify(ctx); err != nil {
+			return nil, err
+		}
+		return nil, errChanged
+	}
 	d, err := h.readMedium(ctx, lba, n)
 	switch {
 	case newMedium(err):
@@ -128,7 +133,7 @@ func (h *windows) Mount(ctx context.Context) error {
 		return ErrNoMedium
 	}
 	if h.keep {
-		return h.prevent(ctx, true)
+		return h.lock(ctx, true)
 	}
 	_, err := h.Read(ctx, 0, 1)
 	return err
@@ -137,13 +142,17 @@ func (h *windows) Mount(ctx context.Context) error {
 // Unmount implements Host.
 func (h *windows) Unmount(ctx context.Context) error {
 	if h.seen.Locked {
-		return h.prevent(ctx, false)
+		return h.lock(ctx, false)
 	}
 	return nil
 }
 
+func (h *windows) lock(ctx context.Context, lock bool) error {
+	return h.retry(ctx, func() error { return h.prevent(ctx, lock) })
+}
+
 // Eject implements Host.
 func (h *windows) Eject(ctx context.Context) error {
-	_ = h.retry(ctx, func() error { return h.prevent(ctx, false) })
+	_ = h.lock(ctx, false)
 	return h.retry(ctx, func() error { return h.eject(ctx) })
 }
