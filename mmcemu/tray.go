@@ -174,8 +174,10 @@ func (d *Drive) withdraw() {
 		n.Drop(scsi.ErrMediumMayHaveChanged)
 		st.ejectRequest, st.ownLoad = false, false
 		// A host that was never told of the medium has nothing to forget; an
-		// event alone would count as a disagreement in Linux's sr driver.
-		if st.told = st.seen == ""; st.told {
+		// event alone would count as a disagreement in Linux's sr driver. But one
+		// that has yet to be told by an event that the medium before went is told
+		// so: Linux learns nothing from a read that fails.
+		if st.told = st.seen == ""; st.told && !st.eventPresent {
 			st.event = noEvent
 		} else {
 			st.event = mediaRemovalEvent

@@ -90,6 +90,7 @@ var arrows = map[string][]string{
 	"scsi":                   {},
 	"scsi/filter":            {"scsi"},
 	"scsi/scsitest":          {"scsi", "scsi/filter"},
+	"scsi/scsitest/host":     {"scsi", "scsi/scsitest"},
 	"target":                 {"scsi", "target", "target/..."},
 	"gadget":                 {"scsi", "target", "gadget/..."},
 	"mmcemu":                 {"scsi", "isostore/disc", "isostore/sector"},

@@ -87,7 +87,7 @@ type DataIn struct {
 	Misuse error // the first breach of the contract
 
 	lent  []byte
-	chunk [ChunkSize]byte
+	chunk []byte // made when it is first lent
 }
 
 var _ scsi.DataIn = (*DataIn)(nil)
@@ -119,12 +119,16 @@ func (d *DataIn) Buffer() ([]byte, error) {
 		return nil, d.misuse("Buffer with %d bytes left, begun %v, lent %d", left, d.Begun, len(d.lent))
 	}
 	n := min((left+2047)/2048*2048, ChunkSize)
-	d.lent = d.chunk[:n]
-	for i := range d.lent {
-		d.lent[i] = 0xEE // an answer that leaves bytes unset shows
+	if d.chunk == nil {
+		d.chunk = make([]byte, ChunkSize)
 	}
+	d.lent = d.chunk[:n]
+	copy(d.lent, unset)
 	return d.lent, nil
 }
+
+// unset is what lent memory holds, so that an answer that leaves bytes out shows.
+var unset = bytes.Repeat([]byte{0xEE}, ChunkSize)
 
 // Send implements scsi.DataIn.
 func (d *DataIn) Send(n int) error {
