@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"spindle/isostore/disc"
 	"spindle/scsi"
 )
 
@@ -28,6 +29,11 @@ type Options struct {
 	Revision string // 4 characters at most
 	Serial   string // at least 12 characters of 0-9 and A-Z
 	NAA      uint64 // designator, a locally assigned 3xxxxxxxxxxxxxxxh; 0 makes one of Serial
+
+	// BlockLength is that of READ and READ CAPACITY after a reset, in bytes: 2048,
+	// also when it is 0, or 512 for hosts that expect a CD to be a disk. A host may
+	// switch it by MODE SELECT. Any other is taken for 2048.
+	BlockLength int
 
 	// SwapHold is how long at most a swap leaves the drive empty for hosts to
 	// notice that the old medium went: by default 2.5 s, since hosts poll each
@@ -56,6 +62,7 @@ type Drive struct {
 	log      *slog.Logger
 	commands *commandTable
 	cur      atomic.Pointer[medium] // the medium while the drive is ready, else nil
+	block    atomic.Uint32          // block length: see blockLength
 
 	mu        sync.Mutex
 	closed    bool
@@ -97,6 +104,9 @@ func New(o Options) *Drive {
 		fmt.Fprintf(h, "%s %s", o.Vendor, o.Serial)
 		o.NAA = h.Sum64()&(1<<60-1) | 3<<60
 	}
+	if !blockLengthOK(o.BlockLength) {
+		o.BlockLength = disc.BlockSize
+	}
 	if o.SwapHold == 0 {
 		o.SwapHold = 2500 * time.Millisecond
 	}
@@ -105,6 +115,7 @@ func New(o Options) *Drive {
 	}
 	d := &Drive{o: o, log: o.Log, commands: newCommandTable(), nexuses: make(map[*scsi.Nexus]*nexus)}
 	d.pages = defaultPages()
+	d.setBlockLength(uint32(o.BlockLength))
 	for _, r := range o.Ports {
 		d.remember(r)
 	}

@@ -80,6 +80,7 @@ func (d *Drive) Reset() {
 		st.prevent, st.persistent = false, false
 	}
 	d.pages, d.speed = defaultPages(), 0
+	d.setBlockLength(uint32(d.o.BlockLength))
 	d.released(held, nil)
 }
 
