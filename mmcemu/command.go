@@ -55,7 +55,7 @@ func families() [][]command {
 		statusCommands, inquiryCommands, modeCommands, modeSelectCommands,
 		configurationCommands, eventCommands, trayCommands, capacityCommands,
 		readCommands, readCDCommands, verifyCommands, tocCommands,
-		informationCommands, subChannelCommands, structureCommands, speedCommands,
+		informationCommands, subChannelCommands, structureCommands, speedCommands, changerCommands,
 	}
 }
 

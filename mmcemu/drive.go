@@ -9,6 +9,7 @@
 package mmcemu
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -29,6 +30,11 @@ type Options struct {
 	Revision string // 4 characters at most
 	Serial   string // at least 12 characters of 0-9 and A-Z
 	NAA      uint64 // designator, a locally assigned 3xxxxxxxxxxxxxxxh; 0 makes one of Serial
+
+	Personality Personality // what it says of its kind
+	// Slots make it a changer. There are MaxSlots at most; SetSlots changes what
+	// lies in them.
+	Slots []Slot
 
 	// BlockLength is that of READ and READ CAPACITY after a reset, in bytes: 2048,
 	// also when it is 0, or 512 for hosts that expect a CD to be a disk. A host may
@@ -61,6 +67,9 @@ type Drive struct {
 	o        Options
 	log      *slog.Logger
 	commands *commandTable
+	features []feature
+	life     context.Context // ends with Close
+	end      context.CancelFunc
 	cur      atomic.Pointer[medium] // the medium while the drive is ready, else nil
 	block    atomic.Uint32          // block length: see blockLength
 
@@ -73,6 +82,9 @@ type Drive struct {
 	removedAt time.Time   // when the last medium stopped being ready
 	ejectedBy *scsi.Nexus // whose eject left the disc on the open tray
 	change    *change     // an operator's insert that is not complete
+	slots     []slot      // of a changer
+	slot      int         // whose disc was last in the drive
+	slotLoad  *slotLoad   // a host's load that goes on behind its command
 	serial    int         // of the last medium, to name those without an ID
 	nexuses   map[*scsi.Nexus]*nexus
 	ports     []PortRecord // of nexuses lost, oldest first
@@ -104,6 +116,7 @@ func New(o Options) *Drive {
 		fmt.Fprintf(h, "%s %s", o.Vendor, o.Serial)
 		o.NAA = h.Sum64()&(1<<60-1) | 3<<60
 	}
+	o.Slots = o.Slots[:min(len(o.Slots), MaxSlots)]
 	if !blockLengthOK(o.BlockLength) {
 		o.BlockLength = disc.BlockSize
 	}
@@ -114,6 +127,12 @@ func New(o Options) *Drive {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &Drive{o: o, log: o.Log, commands: newCommandTable(), nexuses: make(map[*scsi.Nexus]*nexus)}
+	d.features = featuresFor(len(o.Slots))
+	d.life, d.end = context.WithCancel(context.Background())
+	for _, s := range o.Slots {
+		d.slots = append(d.slots, slot{Slot: s})
+	}
+	d.o.Personality.Speeds = o.Personality.Speeds.orPlain()
 	d.pages = defaultPages()
 	d.setBlockLength(uint32(o.BlockLength))
 	for _, r := range o.Ports {
@@ -135,6 +154,7 @@ func (d *Drive) Close() error {
 	defer d.unlock()
 	if !d.closed {
 		d.closed = true
+		d.end()
 		d.abandonChange(ErrClosed)
 		d.takeOut()
 	}
@@ -171,13 +191,15 @@ type EventKind string
 
 // Kinds of events.
 const (
-	EventReady    EventKind = "ready"      // a medium became ready
-	EventEjected  EventKind = "ejected"    // an operator took the medium out
-	EventHostOut  EventKind = "host-eject" // a host ejected the medium
-	EventHostIn   EventKind = "host-load"  // a host closed the tray over the disc on it
-	EventHeld     EventKind = "held"       // a host began to prevent removal
-	EventReleased EventKind = "released"   // the last host that prevented removal lets go
-	EventAlarm    EventKind = "alarm"      // a medium could not be read; once for each medium
+	EventReady    EventKind = "ready"       // a medium became ready
+	EventEjected  EventKind = "ejected"     // an operator took the medium out
+	EventHostOut  EventKind = "host-eject"  // a host ejected the medium
+	EventHostIn   EventKind = "host-load"   // a host closed the tray over the disc on it
+	EventSlotIn   EventKind = "slot-load"   // a host has the disc of a slot loaded
+	EventSlotOut  EventKind = "slot-unload" // a host put the disc back into its slot, or its load failed
+	EventHeld     EventKind = "held"        // a host began to prevent removal
+	EventReleased EventKind = "released"    // the last host that prevented removal lets go
+	EventAlarm    EventKind = "alarm"       // a medium could not be read; once for each medium
 )
 
 // An Event is something that happened in the drive.
@@ -187,6 +209,7 @@ type Event struct {
 	MediumID string
 	Nexus    string // initiator that did it, if one did
 	Removed  bool   // EventHostOut: the disc went for good
+	Slot     int    // EventSlotIn, EventSlotOut: number of the slot
 	Err      error  // EventAlarm
 }
 
@@ -200,6 +223,8 @@ type Status struct {
 	Blocks   int64  // of 2048 bytes
 	Holders  []Holder
 	Nexuses  []NexusStatus // the oldest first
+	Slots    []SlotStatus  // of a changer
+	Slot     int           // number of the slot whose disc is, or was last, in the drive
 }
 
 // A NexusStatus is a host that is connected to the drive.
@@ -213,7 +238,7 @@ type NexusStatus struct {
 func (d *Drive) Status() Status {
 	d.mu.Lock()
 	defer d.unlock()
-	s := Status{State: d.state(), Holders: d.holders()}
+	s := Status{State: d.state(), Holders: d.holders(), Slots: d.slotStatus(), Slot: d.slot}
 	if m := d.disc; m != nil {
 		s.Medium, s.MediumID = m.name, m.id
 		s.Kind, s.Blocks = m.layout.Kind.String(), int64(m.blocks())
@@ -232,7 +257,7 @@ func (d *Drive) state() string {
 	switch {
 	case d.cur.Load() != nil:
 		return "ready"
-	case d.change != nil || d.loading != nil:
+	case d.change != nil || d.loading != nil || d.slotLoad != nil:
 		return "changing"
 	case d.open:
 		return "open"

@@ -178,17 +178,22 @@ func (d *Drive) appendPages(b []byte, cdb *scsi.CDB, m *medium) []byte {
 	return b
 }
 
-// appendPage appends a page, page 2Ah with the state of lock and speed.
+// appendPage appends a page, page 2Ah with the drive's mechanism and the state
+// of lock and speed.
 func (d *Drive) appendPage(b, page []byte, m *medium, speed int) []byte {
 	at := len(b)
 	b = append(b, page...)
 	if page[0] == capabilitiesPage {
-		fastest := speedsOf(m)[0]
+		b[at+6] = b[at+6]&0x1F | mechanisms[d.mechanism()].page
+		if d.isChanger() {
+			b[at+7] |= 0x04 // SDP: the slot table says where discs are
+		}
+		fastest := d.speedsOf(m)[0]
 		if d.preventing() > 0 {
 			b[at+6] |= 0x02
 		}
-		binary.BigEndian.PutUint16(b[at+8:], uint16(fastest))
-		binary.BigEndian.PutUint16(b[at+14:], uint16(clampSpeed(m, speed)))
+		binary.BigEndian.PutUint16(b[at+8:], uint16(min(fastest, 0xFFFF)))
+		binary.BigEndian.PutUint16(b[at+14:], uint16(min(d.clampSpeed(m, speed), 0xFFFF)))
 	}
 	return b
 }

@@ -13,7 +13,8 @@ type nexus struct {
 	persistent   bool
 	since        time.Time // when it began to prevent
 	event        byte      // media event to report once: see GET EVENT STATUS NOTIFICATION
-	ejectRequest bool      // to report once, after event
+	slotRequest  int       // number of a slot, plus 1, that the operator wants loaded, to report once after event
+	ejectRequest bool      // to report once, after those
 	ownLoad      bool      // ejected and loaded the medium itself: see publish
 	told         bool      // knows that the last medium went
 	seen         string    // ID of the medium that it last knew to be there, or empty

@@ -46,7 +46,7 @@ func (d *Drive) requestSense(_ context.Context, cmd *scsi.Command, _ *medium) er
 func (d *Drive) loadingSense() scsi.Sense {
 	d.mu.Lock()
 	defer d.unlock()
-	if d.loading == nil {
+	if d.loading == nil && d.slotLoad == nil {
 		return scsi.Sense{}
 	}
 	return d.becomingReady()
