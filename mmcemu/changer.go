@@ -37,8 +37,18 @@ type slot struct {
 	changed bool // since its disc was last loaded
 }
 
-// A slotLoad is a host's load that goes on behind its command.
-type slotLoad struct{ cancel context.CancelFunc }
+// A slotLoad is a host's load of a slot's disc.
+type slotLoad struct {
+	number int
+	slot   Slot
+	sets   int // Drive.slotSets when it began
+
+	// Of one that goes on behind its command; else nil.
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func (l *slotLoad) immed() bool { return l.cancel != nil }
 
 // errLoadFailed is MEDIA LOAD OR EJECT FAILED.
 var errLoadFailed = scsi.Sense{Key: scsi.HardwareError, Code: 0x5300}
@@ -47,11 +57,29 @@ var errLoadFailed = scsi.Sense{Key: scsi.HardwareError, Code: 0x5300}
 func (d *Drive) isChanger() bool { return len(d.o.Slots) > 0 }
 
 // SetSlots says what lies in the slots of a changer from now on; the disc in the
-// drive stays. Slots behind those the drive was made with are left out, those
+// drive stays, and is of the slot that has its name now. Slots behind those the drive was made with are left out, those
 // that are missing are empty. A host sees in MECHANISM STATUS which changed.
 func (d *Drive) SetSlots(slots []Slot) {
 	d.mu.Lock()
 	defer d.unlock()
+	d.slotSets++
+	moved := func(number int) int {
+		if number < 0 || number < len(slots) && slots[number].Name == d.slots[number].Name {
+			return number
+		}
+		return slices.IndexFunc(slots, func(s Slot) bool { return s.Name == d.slots[number].Name })
+	}
+	if m := d.disc; m != nil {
+		if m.slot = moved(m.slot); m.slot >= len(d.slots) {
+			m.slot = -1
+		}
+		if m.slot >= 0 {
+			d.slot = m.slot
+		}
+	}
+	if c := d.change; c != nil && c.m != d.disc {
+		c.m.slot = moved(c.m.slot)
+	}
 	for i := range d.slots {
 		var s Slot
 		if i < len(slots) {
@@ -136,26 +164,25 @@ func (d *Drive) unloadSlot(n *scsi.Nexus) error {
 
 // loadSlot loads the disc of a slot.
 func (d *Drive) loadSlot(ctx context.Context, n *scsi.Nexus, number int, immed bool) error {
-	open, err := d.checkLoad(n, number)
-	if err != nil || open == nil {
+	l, err := d.beginLoad(n, number, immed)
+	if err != nil || l == nil {
 		return err
 	}
 	if !immed {
-		return d.openSlot(ctx, n, number, open, nil)
+		return d.openSlot(ctx, n, l)
 	}
-	ctx, l := d.beginLoad(n)
 	go func() {
 		defer l.cancel()
-		if err := d.openSlot(ctx, n, number, open, l); err != nil {
+		if err := d.openSlot(l.ctx, n, l); err != nil {
 			d.log.Info("load of a slot", "slot", number, "error", err)
 		}
 	}()
 	return nil
 }
 
-// checkLoad returns what opens the disc of a slot, nil when it is in the drive
-// already.
-func (d *Drive) checkLoad(n *scsi.Nexus, number int) (func(context.Context) (Medium, error), error) {
+// beginLoad returns the load of a slot's disc, nil when that is in the drive
+// already. For one that goes on behind its command it empties the drive.
+func (d *Drive) beginLoad(n *scsi.Nexus, number int, immed bool) (*slotLoad, error) {
 	d.mu.Lock()
 	defer d.unlock()
 	switch {
@@ -169,37 +196,33 @@ func (d *Drive) checkLoad(n *scsi.Nexus, number int) (func(context.Context) (Med
 	case d.preventing() > 0:
 		return nil, scsi.ErrRemovalPrevented
 	}
-	return d.slots[number].Open, nil
-}
-
-// beginLoad empties the drive for a load behind its command.
-func (d *Drive) beginLoad(n *scsi.Nexus) (context.Context, *slotLoad) {
-	d.mu.Lock()
-	defer d.unlock()
-	ctx, cancel := context.WithCancel(d.life)
-	d.abandonChange(ErrSuperseded)
-	d.putBack(n)
-	d.open = false
-	d.slotLoad = &slotLoad{cancel}
-	return ctx, d.slotLoad
+	l := &slotLoad{number: number, slot: d.slots[number].Slot, sets: d.slotSets}
+	if immed {
+		l.ctx, l.cancel = context.WithCancel(d.life)
+		d.abandonChange(ErrSuperseded)
+		d.putBack(n)
+		d.open = false
+		d.slotLoad = l
+	}
+	return l, nil
 }
 
 // openSlot opens the disc of a slot, without the mutex as storage may hang, and
-// puts it into the drive. l is the load when it goes on behind its command.
-func (d *Drive) openSlot(ctx context.Context, n *scsi.Nexus, number int, open func(context.Context) (Medium, error), l *slotLoad) error {
-	in, err := open(ctx)
+// puts it into the drive.
+func (d *Drive) openSlot(ctx context.Context, n *scsi.Nexus, l *slotLoad) error {
+	in, err := l.slot.Open(ctx)
 	if err != nil {
-		d.failLoad(n, number, l, err, ctx.Err() == nil)
-		return fmt.Errorf("slot %d: %w (%w)", number, errLoadFailed, err)
+		d.failLoad(n, l, err, ctx.Err() == nil)
+		return fmt.Errorf("slot %d: %w (%w)", l.number, errLoadFailed, err)
 	}
-	c, err := d.endLoad(n, number, l, in)
+	c, err := d.endLoad(n, l, in)
 	if err != nil {
 		return err
 	}
 	select {
 	case <-c.done:
 		if c.err != nil {
-			return fmt.Errorf("slot %d: %w (%w)", number, errLoadFailed, c.err)
+			return fmt.Errorf("slot %d: %w (%w)", l.number, errLoadFailed, c.err)
 		}
 		return nil
 	case <-ctx.Done():
@@ -209,45 +232,48 @@ func (d *Drive) openSlot(ctx context.Context, n *scsi.Nexus, number int, open fu
 
 // failLoad ends a load of which the disc could not be opened. One that was
 // stopped is no alarm.
-func (d *Drive) failLoad(n *scsi.Nexus, number int, l *slotLoad, err error, alarm bool) {
+func (d *Drive) failLoad(n *scsi.Nexus, l *slotLoad, err error, alarm bool) {
 	d.mu.Lock()
 	defer d.unlock()
-	if l != nil && d.slotLoad == l {
+	if d.slotLoad == l {
 		d.slotLoad = nil
 		d.emit(Event{Kind: EventSlotOut, Nexus: n.Initiator, Slot: d.slot})
 	}
 	if alarm {
-		d.emit(Event{Kind: EventAlarm, Medium: d.slots[number].Name, Err: err})
+		d.emit(Event{Kind: EventAlarm, Medium: l.slot.Name, Err: err})
 	}
 }
 
 // endLoad puts the medium of a slot into the drive, unless that is not what is
 // wanted any more.
-func (d *Drive) endLoad(n *scsi.Nexus, number int, l *slotLoad, in Medium) (*change, error) {
+func (d *Drive) endLoad(n *scsi.Nexus, l *slotLoad, in Medium) (*change, error) {
 	d.mu.Lock()
 	defer d.unlock()
-	in.Slot = number + 1
+	in.Slot = l.number + 1
 	m := newMedium(in)
 	var err error
 	switch {
 	case d.closed:
 		err = ErrClosed
-	case l != nil && d.slotLoad != l:
-		err = ErrSuperseded
-	case l == nil && d.preventing() > 0: // began while the image was opened
+	case l.immed() && d.slotLoad != l, d.slotSets != l.sets:
+		err = fmt.Errorf("slot %d: %w (%w)", l.number, errLoadFailed, ErrSuperseded)
+	case !l.immed() && d.preventing() > 0: // began while the image was opened
 		err = scsi.ErrRemovalPrevented
+	}
+	if d.slotLoad == l {
+		d.slotLoad = nil // it is not abandoned
+		if err != nil {
+			d.emit(Event{Kind: EventSlotOut, Nexus: n.Initiator, Slot: d.slot})
+		}
 	}
 	if err != nil {
 		d.garbage = append(d.garbage, m)
 		return nil, err
 	}
-	if l != nil {
-		d.slotLoad = nil // it is not abandoned
-	}
 	d.abandonChange(ErrSuperseded)
 	d.putBack(n)
 	c := d.replace(m)
-	d.emit(Event{Kind: EventSlotIn, Medium: m.name, MediumID: m.id, Nexus: n.Initiator, Slot: number})
+	d.emit(Event{Kind: EventSlotIn, Medium: m.name, MediumID: m.id, Nexus: n.Initiator, Slot: l.number})
 	return c, nil
 }
 

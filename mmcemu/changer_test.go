@@ -343,6 +343,17 @@ func TestSetSlots(t *testing.T) {
 	walk(t, drive, n, step{tur, "", nil}, step{mechanism, "00 00 00 00 00 04 00 10 80 00 00 00 81 00 00 00 01 00 00 00 81 00 00 00", nil},
 		step{loadOf(3), "", nil}, step{tur, "", changed}, step{mechanism, "03 00 00 00 00 04 00 10 80 00 00 00 81 00 00 00 01 00 00 00 80 00 00 00", nil},
 		step{loadOf(2), "", scsi.ErrMediumNotPresent})
+	// A disc is of the slot that has its name, wherever it was put.
+	drive.SetSlots([]Slot{slotAt(3), slotAt(0), {}, {}})
+	walk(t, drive, n, step{loadOf(0), "", nil}, step{tur, "", nil}, step{loadOf(1), "", nil}, step{tur, "", changed}, step{tur, "", nil})
+	if got := slotOf(t, drive, n); got != 0 {
+		t.Errorf("disc %d is read; want 0", got)
+	}
+	drive.SetSlots([]Slot{slotAt(3), slotAt(2), {}, {}})
+	walk(t, drive, n, step{loadOf(1), "", nil}, step{tur, "", changed}, step{tur, "", nil})
+	if got := slotOf(t, drive, n); got != 2 {
+		t.Errorf("disc %d is read; want 2", got)
+	}
 	drive.SetSlots(nil)
 	run(t, drive, n, loadOf(0), scsi.ErrMediumNotPresent)
 }

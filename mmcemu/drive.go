@@ -85,6 +85,7 @@ type Drive struct {
 	slots     []slot      // of a changer
 	slot      int         // whose disc was last in the drive
 	slotLoad  *slotLoad   // a host's load that goes on behind its command
+	slotSets  int         // counts changes of slots
 	serial    int         // of the last medium, to name those without an ID
 	nexuses   map[*scsi.Nexus]*nexus
 	ports     []PortRecord // of nexuses lost, oldest first
@@ -225,6 +226,7 @@ type Status struct {
 	Nexuses  []NexusStatus // the oldest first
 	Slots    []SlotStatus  // of a changer
 	Slot     int           // number of the slot whose disc is, or was last, in the drive
+	InSlot   bool          // Medium is of that slot
 }
 
 // A NexusStatus is a host that is connected to the drive.
@@ -240,7 +242,7 @@ func (d *Drive) Status() Status {
 	defer d.unlock()
 	s := Status{State: d.state(), Holders: d.holders(), Slots: d.slotStatus(), Slot: d.slot}
 	if m := d.disc; m != nil {
-		s.Medium, s.MediumID = m.name, m.id
+		s.Medium, s.MediumID, s.InSlot = m.name, m.id, m.slot >= 0
 		s.Kind, s.Blocks = m.layout.Kind.String(), int64(m.blocks())
 	}
 	if d.change != nil {
