@@ -380,3 +380,8 @@ func TestPersonality(t *testing.T) {
 	defer popUp.Close()
 	expect(t, popUp, usb(), "1a 00 2a 00 0e", "23 00 00 00 2a 1e 0b 00 71 03 49 00 05 80")
 }
+
+// TestContractOfChanger: a changer keeps the contract of a logical unit.
+func TestContractOfChanger(t *testing.T) {
+	scsitest.TestLogicalUnit(t, func() scsi.LogicalUnit { return newChanger(t, nil) })
+}

@@ -168,7 +168,9 @@ func TestContract(t *testing.T) {
 // kind of sector.
 func FuzzExecute(f *testing.F) {
 	scsitest.FuzzExecute(f, func() scsi.LogicalUnit {
-		drive := New(testOptions)
+		o := testOptions
+		o.Slots = []Slot{slotAt(0), slotAt(1), {}}
+		drive := New(o)
 		_ = drive.Insert(context.Background(), Medium{Disc: newRawDisc(), Name: "raw"}, false)
 		return drive
 	})
