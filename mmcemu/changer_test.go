@@ -207,6 +207,9 @@ func TestLoadOfSlowStorage(t *testing.T) {
 			synctest.Wait()
 			return done
 		}
+		if !drive.Concurrent(scsitest.CDB(t, loadOf(1))) {
+			t.Error("a load runs alone: other hosts wait for it")
+		}
 		aborted := errors.New("aborted")
 		ctx, abort := context.WithCancelCause(t.Context())
 		done := load(ctx)

@@ -291,6 +291,7 @@ func (d *Daemon) rebuildDrive(was *drive, cfg config.Drive, o opened, changed bo
 		st.Disc, st.Open = cfg.Disc, false
 	}
 	st.Configured, st.Pending = cfg.Disc, false
+	d.clearAlarm(slotsAlarm(was))
 	dr := d.addDrive(cfg, &st, o)
 	if o.disc == nil && st.Disc != "" {
 		d.retry(dr)

@@ -111,7 +111,7 @@ func (d *Daemon) checkSlots(dr *drive) {
 			}
 		}
 		d.loop.post(func() {
-			if dr.changer.checking == check {
+			if dr.changer.checking == check && d.drive(dr.cfg.Name) == dr {
 				d.noteSlots(dr, missing)
 			}
 		})

@@ -116,6 +116,12 @@ func TestSlotMissing(t *testing.T) {
 	}
 	r.awaitSlots("a.iso? [d.iso] ?")
 	h.leave()
+	r.write(cd0 + "disc = \"b.iso\"\n")
+	r.must(r.d.reload(t.Context()))
+	r.awaitDisc("ready b.iso")
+	if s := r.status(); len(s.Alarms) != 0 {
+		t.Errorf("alarms of a drive without slots: %v", s.Alarms)
+	}
 }
 
 // TestReloadOfSlots: another image in a slot leaves the disc in the drive and
