@@ -202,6 +202,13 @@ func TestBlockLengthOption(t *testing.T) {
 	expect(t, drive, usb(), "1a 00 0d 00 0c", "13 00 00 08 00 4c 4b 40 00 00 08 00")
 	drive.Reset()
 	expect(t, drive, usb(), "25", "01 31 2c ff 00 00 02 00")
+	o.SwapHold = -1
+	huge := newChanger(t, func(h *Options) { *h = o })
+	insert(t, huge, newDisc(1, 0x50000000), "huge") // more than 32 bits count
+	n := scsitest.NewNexus("a")
+	expect(t, huge, n, "25", "ff ff ff ff 00 00 02 00")
+	expect(t, huge, n, capacity16, "00 00 00 01 3f ff ff ff 00 00 02 00")
+	expect(t, huge, n, "23 00 00 00 00 00 00 00 0c", "00 00 00 08 ff ff ff ff 02 00 02 00")
 }
 
 // TestBlockLengthRefused: any other length is refused with a pointer to it, and

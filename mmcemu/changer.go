@@ -89,7 +89,7 @@ func (d *Drive) SetSlots(slots []Slot) {
 			s = slots[i]
 		}
 		was := &d.slots[i]
-		was.changed = was.changed || was.Name != s.Name || (was.Open == nil) != (s.Open == nil)
+		was.changed = was.changed || (was.Open == nil) != (s.Open == nil) || s.Open != nil && was.Name != s.Name
 		was.Slot = s
 	}
 }
