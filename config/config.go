@@ -66,7 +66,17 @@ type Drive struct {
 	SwapHold   time.Duration
 	UAOnReturn bool   // tell a host that comes back of the power on
 	Target     string // iSCSI target name; empty for the default one
-	Gadget     string // name of the USB gadget that carries it; empty for none
+
+	Discs       []string // names of images, one a slot of a changer, "" for an empty one; none for a drive of one disc
+	BlockLength int      // 512 or 2048; 0 for 2048
+	Vendor      string   // these four empty for the plain drive's
+	Product     string
+	Revision    string
+	Serial      string
+	Mechanism   string // Tray, Caddy or PopUp; empty for Tray
+	Speed       int    // times 1x; 0 for the plain drive's
+
+	Gadget string // name of the USB gadget that carries it; empty for none
 }
 
 // A Gadget is a table [gadget.NAME]: a USB device with the drives that name it,

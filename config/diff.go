@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"reflect"
+	"slices"
+)
 
 // Changes say how a new configuration differs from the old one. Each drive is
 // in one list at most.
@@ -38,7 +41,7 @@ func Diff(old, new *Config) Changes {
 			c.Added = append(c.Added, d.Name)
 			continue
 		}
-		if *was == d {
+		if reflect.DeepEqual(*was, d) {
 			continue
 		}
 		if was.Target != d.Target {
@@ -46,7 +49,7 @@ func Diff(old, new *Config) Changes {
 		}
 		same := *was
 		same.Disc = d.Disc
-		if same == d {
+		if reflect.DeepEqual(same, d) {
 			c.Disc = append(c.Disc, d.Name)
 		} else {
 			c.Drives = append(c.Drives, d.Name)

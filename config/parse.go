@@ -100,6 +100,7 @@ func readDrive(name string, t *table) Drive {
 	t.choice("eject", &d.Eject, Keep, Remove)
 	t.duration("swap_hold", &d.SwapHold)
 	t.bool("ua_on_return", &d.UAOnReturn)
+	d.readKind(t)
 	iscsi := t.table("iscsi")
 	iscsi.string("target", &d.Target)
 	iscsi.done()
@@ -335,22 +336,26 @@ func suggest(word string, known []string) string {
 	return "known here: " + strings.Join(known, ", ")
 }
 
-// distance is the Levenshtein distance of a and b in bytes.
+// distance is how many letters of a must be changed, put in, taken out, or
+// exchanged with the next to make b of it, in bytes.
 func distance(a, b string) int {
 	a = a[:min(len(a), 64)] // keys of ours are shorter
-	row := make([]int, len(b)+1)
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diag := row[0]
+		before, last, row = last, row, before
 		row[0] = i + 1
 		for j := range len(b) {
-			cost := diag
+			cost := last[j]
 			if a[i] != b[j] {
-				cost = 1 + min(diag, row[j], row[j+1])
+				cost = 1 + min(last[j], last[j+1], row[j])
 			}
-			diag, row[j+1] = row[j+1], cost
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				cost = min(cost, 1+before[j-1])
+			}
+			row[j+1] = cost
 		}
 	}
 	return row[len(b)]

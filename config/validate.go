@@ -72,6 +72,7 @@ func (c *Config) problems() (errs []*Error) {
 	for i := range c.Drives {
 		errs = append(errs, c.Drives[i].problems(targets)...)
 	}
+	errs = append(errs, c.kindProblems()...)
 	return append(errs, c.usbProblems()...)
 }
 

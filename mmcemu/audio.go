@@ -75,7 +75,7 @@ func (d *Drive) stopPlay() {
 
 // putMechanism puts into the answer to MECHANISM STATUS whether something plays,
 // and where the head is. The mutex is held.
-func (d *Drive) putMechanism(b *[8]byte) {
+func (d *Drive) putMechanism(b []byte) {
 	const plays, scans = 1 << 5, 2 << 5
 	m := d.cur.Load()
 	if m == nil {

@@ -3,8 +3,8 @@ package mmcemu
 import (
 	"context"
 	"encoding/binary"
+	"math"
 
-	"spindle/isostore/disc"
 	"spindle/scsi"
 )
 
@@ -16,19 +16,24 @@ var capacityCommands = []command{
 
 // readCapacity10 answers READ CAPACITY(10): the last LBA, which is the one
 // before the last session's lead-out, and 2048, also for an audio disc: hosts
-// cannot use another length.
+// cannot use another length. A drive that was switched to blocks of 512 bytes
+// counts in those.
 //
 //	data last LBA (4), block length in bytes (4)
 //
 // Source: MMC-6, READ CAPACITY.
 func (d *Drive) readCapacity10(_ context.Context, cmd *scsi.Command, m *medium) error {
 	var b [8]byte
-	binary.BigEndian.PutUint32(b[0:], lastLBA(m))
-	binary.BigEndian.PutUint32(b[4:], disc.BlockSize)
+	size := d.blockLength()
+	binary.BigEndian.PutUint32(b[0:], uint32(min(lastOf(m, size), math.MaxUint32)))
+	binary.BigEndian.PutUint32(b[4:], size)
 	return cmd.In.Reply(b[:])
 }
 
 func lastLBA(m *medium) uint32 { return max(m.blocks(), 1) - 1 }
+
+// lastOf is the last address of a medium in blocks of size bytes.
+func lastOf(m *medium, size uint32) uint64 { return max(blocksOfLength(m, size), 1) - 1 }
 
 // readCapacityAction is the service action of READ CAPACITY(16).
 const readCapacityAction = 0x10
@@ -44,8 +49,9 @@ func checkServiceAction(cdb *scsi.CDB) error {
 // length (4), and no more. Source: SBC-3, READ CAPACITY(16).
 func (d *Drive) readCapacity16(_ context.Context, cmd *scsi.Command, m *medium) error {
 	var b [32]byte
-	binary.BigEndian.PutUint64(b[0:], uint64(lastLBA(m)))
-	binary.BigEndian.PutUint32(b[8:], disc.BlockSize)
+	size := d.blockLength()
+	binary.BigEndian.PutUint64(b[0:], lastOf(m, size))
+	binary.BigEndian.PutUint32(b[8:], size)
 	return cmd.In.Reply(b[:])
 }
 
@@ -62,9 +68,10 @@ const (
 //
 // Source: MMC-6, READ FORMAT CAPACITIES.
 func (d *Drive) readFormatCapacities(_ context.Context, cmd *scsi.Command, m *medium) error {
-	b := []byte{0, 0, 0, 8, 0x00, 0xFF, 0xFF, 0xFF, noMedium, 0, disc.BlockSize >> 8, 0}
+	size := d.blockLength()
+	b := []byte{0, 0, 0, 8, 0x00, 0xFF, 0xFF, 0xFF, noMedium, 0, byte(size >> 8), 0}
 	if m != nil {
-		binary.BigEndian.PutUint32(b[4:], m.blocks())
+		binary.BigEndian.PutUint32(b[4:], uint32(min(blocksOfLength(m, size), math.MaxUint32)))
 		b[8] = formattedMedium
 	}
 	return cmd.In.Reply(b)

@@ -57,7 +57,7 @@ func families() [][]command {
 		configurationCommands, eventCommands, trayCommands, capacityCommands,
 		readCommands, readCDCommands, verifyCommands, tocCommands,
 		informationCommands, subChannelCommands, structureCommands, keyCommands, speedCommands,
-		bufferCommands, audioCommands,
+		bufferCommands, audioCommands, changerCommands,
 	}
 }
 

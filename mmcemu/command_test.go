@@ -182,7 +182,9 @@ func FuzzExecute(f *testing.F) {
 	seedReadCD(f)
 	f.Add(audioSeed(f), []byte(nil), uint16(0xFFFF))
 	scsitest.FuzzExecute(f, func() scsi.LogicalUnit {
-		drive := New(testOptions)
+		o := testOptions
+		o.Slots = []Slot{slotAt(0), slotAt(1), {}}
+		drive := New(o)
 		_ = drive.Insert(context.Background(), Medium{Disc: newRawDisc(), Name: "raw"}, false)
 		return drive
 	})

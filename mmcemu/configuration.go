@@ -56,7 +56,7 @@ var features = []feature{
 	{0x0000, 0, nil, profileList, []byte{0x46}},
 	{0x0001, 2, nil, coreFeature, []byte{0x46, 0x4A, 0x12, 0x1A, 0x5A, 0x15, 0x55, 0x03, 0x00}},
 	{0x0002, 1, nil, fixed(0, 0, 0, 0), []byte{0x46, 0x4A}},
-	{0x0003, 2, nil, fixed(0x39, 0, 0, 0), []byte{0x1B, 0x1E, 0xBD}},
+	{0x0003, 2, nil, removableMedium, []byte{0x1B, 0x1E, 0xBD}},
 	{0x0010, 0, []disc.Kind{disc.CD, disc.DVD, disc.BD}, randomReadable, []byte{0x25, 0x28}},
 	{0x001D, 0, []disc.Kind{disc.CD}, fixed(), []byte{0x28, 0xBE, 0x51, 0x52}},
 	{0x001E, 2, []disc.Kind{disc.CD}, fixed(cdReadFlags, 0, 0, 0), []byte{0xBE, 0xB9, 0x43}},
@@ -144,8 +144,8 @@ func (d *Drive) configuration(_ context.Context, cmd *scsi.Command, m *medium) e
 	rt, start := cmd.CDB[1]&3, binary.BigEndian.Uint16(cmd.CDB[2:])
 	b := make([]byte, 8, 256)
 	binary.BigEndian.PutUint16(b[6:], profileOf(m))
-	for i := range features {
-		f := &features[i]
+	for i := range d.features {
+		f := &d.features[i]
 		current := f.current(m)
 		if f.code < start || rt == oneFeature && f.code != start || rt == currentFeatures && !current {
 			continue

@@ -9,6 +9,7 @@
 package mmcemu
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -18,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"spindle/isostore/disc"
 	"spindle/scsi"
 )
 
@@ -28,6 +30,16 @@ type Options struct {
 	Revision string // 4 characters at most
 	Serial   string // at least 12 characters of 0-9 and A-Z
 	NAA      uint64 // designator, a locally assigned 3xxxxxxxxxxxxxxxh; 0 makes one of Serial
+
+	Personality Personality // what it says of its kind
+	// Slots make it a changer. There are MaxSlots at most; SetSlots changes what
+	// lies in them.
+	Slots []Slot
+
+	// BlockLength is that of READ and READ CAPACITY after a reset, in bytes: 2048,
+	// also when it is 0, or 512 for hosts that expect a CD to be a disk. A host may
+	// switch it by MODE SELECT. Any other is taken for 2048.
+	BlockLength int
 
 	// SwapHold is how long at most a swap leaves the drive empty for hosts to
 	// notice that the old medium went: by default 2.5 s, since hosts poll each
@@ -65,7 +77,11 @@ type Drive struct {
 	o        Options
 	log      *slog.Logger
 	commands *commandTable
+	features []feature
+	life     context.Context // ends with Close
+	end      context.CancelFunc
 	cur      atomic.Pointer[medium] // the medium while the drive is ready, else nil
+	block    atomic.Uint32          // block length: see blockLength
 
 	mu        sync.Mutex
 	closed    bool
@@ -76,6 +92,10 @@ type Drive struct {
 	removedAt time.Time   // when the last medium stopped being ready
 	ejectedBy *scsi.Nexus // whose eject left the disc on the open tray
 	change    *change     // an operator's insert that is not complete
+	slots     []slot      // of a changer
+	slot      int         // whose disc was last in the drive
+	slotLoad  *slotLoad   // a host's load that goes on behind its command
+	slotSets  int         // counts changes of slots
 	serial    int         // of the last medium, to name those without an ID
 	nexuses   map[*scsi.Nexus]*nexus
 	ports     []PortRecord // of nexuses lost, oldest first
@@ -109,6 +129,10 @@ func New(o Options) *Drive {
 		fmt.Fprintf(h, "%s %s", o.Vendor, o.Serial)
 		o.NAA = h.Sum64()&(1<<60-1) | 3<<60
 	}
+	o.Slots = o.Slots[:min(len(o.Slots), MaxSlots)]
+	if !blockLengthOK(o.BlockLength) {
+		o.BlockLength = disc.BlockSize
+	}
 	if o.SwapHold == 0 {
 		o.SwapHold = 2500 * time.Millisecond
 	}
@@ -116,8 +140,15 @@ func New(o Options) *Drive {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &Drive{o: o, log: o.Log, commands: newCommandTable(), nexuses: make(map[*scsi.Nexus]*nexus)}
+	d.features = featuresFor(len(o.Slots))
+	d.life, d.end = context.WithCancel(context.Background())
+	for _, s := range o.Slots {
+		d.slots = append(d.slots, slot{Slot: s})
+	}
+	d.o.Personality.Speeds = o.Personality.Speeds.orPlain()
 	d.pages = defaultPages()
 	d.player.sound = newSound(o.Audio)
+	d.setBlockLength(uint32(o.BlockLength))
 	for _, r := range o.Ports {
 		d.remember(r)
 	}
@@ -137,6 +168,7 @@ func (d *Drive) Close() error {
 	defer d.unlock()
 	if !d.closed {
 		d.closed = true
+		d.end()
 		d.abandonChange(ErrClosed)
 		d.takeOut()
 		d.player.sound.end()
@@ -174,13 +206,15 @@ type EventKind string
 
 // Kinds of events.
 const (
-	EventReady    EventKind = "ready"      // a medium became ready
-	EventEjected  EventKind = "ejected"    // an operator took the medium out
-	EventHostOut  EventKind = "host-eject" // a host ejected the medium
-	EventHostIn   EventKind = "host-load"  // a host closed the tray over the disc on it
-	EventHeld     EventKind = "held"       // a host began to prevent removal
-	EventReleased EventKind = "released"   // the last host that prevented removal lets go
-	EventAlarm    EventKind = "alarm"      // a medium could not be read; once for each medium
+	EventReady    EventKind = "ready"       // a medium became ready
+	EventEjected  EventKind = "ejected"     // an operator took the medium out
+	EventHostOut  EventKind = "host-eject"  // a host ejected the medium
+	EventHostIn   EventKind = "host-load"   // a host closed the tray over the disc on it
+	EventSlotIn   EventKind = "slot-load"   // a host has the disc of a slot loaded
+	EventSlotOut  EventKind = "slot-unload" // a host put the disc back into its slot, or its load failed
+	EventHeld     EventKind = "held"        // a host began to prevent removal
+	EventReleased EventKind = "released"    // the last host that prevented removal lets go
+	EventAlarm    EventKind = "alarm"       // a medium could not be read; once for each medium
 )
 
 // An Event is something that happened in the drive.
@@ -190,6 +224,7 @@ type Event struct {
 	MediumID string
 	Nexus    string // initiator that did it, if one did
 	Removed  bool   // EventHostOut: the disc went for good
+	Slot     int    // EventSlotIn, EventSlotOut: number of the slot
 	Err      error  // EventAlarm
 }
 
@@ -204,6 +239,9 @@ type Status struct {
 	Holders  []Holder
 	Nexuses  []NexusStatus // the oldest first
 	Audio    Audio
+	Slots    []SlotStatus  // of a changer
+	Slot     int           // number of the slot whose disc is, or was last, in the drive
+	InSlot   bool          // Medium is of that slot
 }
 
 // A NexusStatus is a host that is connected to the drive.
@@ -217,10 +255,9 @@ type NexusStatus struct {
 func (d *Drive) Status() Status {
 	d.mu.Lock()
 	defer d.unlock()
-	s := Status{State: d.state(), Holders: d.holders()}
-	s.Audio = d.audio()
+	s := Status{State: d.state(), Holders: d.holders(), Audio: d.audio(), Slots: d.slotStatus(), Slot: d.slot}
 	if m := d.disc; m != nil {
-		s.Medium, s.MediumID = m.name, m.id
+		s.Medium, s.MediumID, s.InSlot = m.name, m.id, m.slot >= 0
 		s.Kind, s.Blocks = m.layout.Kind.String(), int64(m.blocks())
 	}
 	if d.change != nil {
@@ -237,7 +274,7 @@ func (d *Drive) state() string {
 	switch {
 	case d.cur.Load() != nil:
 		return "ready"
-	case d.change != nil || d.loading != nil:
+	case d.change != nil || d.loading != nil || d.slotLoad != nil:
 		return "changing"
 	case d.open:
 		return "open"

@@ -16,6 +16,7 @@ const (
 	ejectRequestEvent = 1
 	newMediaEvent     = 2
 	mediaRemovalEvent = 3
+	mediaChangedEvent = 4 // the operator wants the disc of a slot loaded
 )
 
 // mediaClass is the one class of events that the drive has. More would make
@@ -36,7 +37,8 @@ func checkEventStatus(cdb *scsi.CDB) error {
 //
 //	CDB  byte 1 bit 0 POLLED; byte 4 classes asked for; bytes 7-8 allocation length
 //	data length (2), NEA and class, supported classes; then for the media class
-//	     event, status (bit 1 present, bit 0 tray open), 2 zeros: 8 or 4 bytes
+//	     event, status (bit 1 present, bit 0 tray open), first and last slot of a
+//	     changer: 8 or 4 bytes
 //
 // Windows asks for no class at first, to learn which there are, and gives the
 // command up for good when the length is not 6 with a descriptor.
@@ -51,7 +53,8 @@ func (d *Drive) eventStatus(_ context.Context, cmd *scsi.Command, _ *medium) err
 		return cmd.In.Reply([]byte{0, 6, mediaClass, mediaClassMask, noEvent, status, 0, 0})
 	}
 	event, status := d.takeEvent(cmd.Nexus)
-	return cmd.In.Reply([]byte{0, 6, mediaClass, mediaClassMask, event, status, 0, 0})
+	slot := d.eventSlot(cmd.Nexus, event)
+	return cmd.In.Reply([]byte{0, 6, mediaClass, mediaClassMask, event, status, slot, slot})
 }
 
 func (d *Drive) peekEvent() (event, status byte) {
@@ -79,6 +82,8 @@ func (d *Drive) takeEvent(n *scsi.Nexus) (event, status byte) {
 	case event == mediaRemovalEvent:
 		st.eventPresent = false
 		d.noteEmpty(st)
+	case st.slotRequest > 0:
+		event = mediaChangedEvent // Linux knows none such, and is asked to eject next
 	case st.ejectRequest:
 		event, st.ejectRequest = ejectRequestEvent, false
 	}

@@ -121,20 +121,21 @@ func dataMode(m disc.Mode) byte {
 	return 0x0F
 }
 
-// mechanismStatus answers MECHANISM STATUS: no changer, and what plays.
+// mechanismStatus answers MECHANISM STATUS: what plays, and the slots of a changer.
 //
 //	CDB  bytes 8-9 allocation length
 //	data fault and slot, mechanism state and tray (bit 4 open), LBA (3), slots,
-//	     length of the slot table (2)
+//	     length of the slot table (2), slot table
 //
 // Source: MMC-6, MECHANISM STATUS.
 func (d *Drive) mechanismStatus(_ context.Context, cmd *scsi.Command, _ *medium) error {
-	var b [8]byte
 	d.mu.Lock()
+	b := make([]byte, 8, 8+4*MaxSlots)
 	if d.open {
 		b[1] = 0x10
 	}
-	d.putMechanism(&b)
+	d.putMechanism(b)
+	b = d.appendSlotTable(b)
 	d.unlock()
-	return cmd.In.Reply(b[:])
+	return cmd.In.Reply(b)
 }

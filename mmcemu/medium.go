@@ -14,6 +14,9 @@ type Medium struct {
 	// is, such as path, size and modification time. Without one, every
 	// insertion is another medium.
 	ID string
+	// Slot is the number of the changer's slot that it comes from, plus 1; 0 for
+	// none: then it lies in the drive alone, until another is loaded.
+	Slot int
 }
 
 // A medium is a disc in the drive: an immutable snapshot with a count of
@@ -23,12 +26,13 @@ type medium struct {
 	disc     disc.Disc
 	layout   *disc.Layout
 	name, id string
+	slot     int // -1 for none
 	refs     atomic.Int64
 	alarmed  atomic.Bool // the alarm for a medium that cannot be read was raised
 }
 
 func newMedium(in Medium) *medium {
-	m := &medium{disc: in.Disc, layout: in.Disc.Layout(), name: in.Name, id: in.ID}
+	m := &medium{disc: in.Disc, layout: in.Disc.Layout(), name: in.Name, id: in.ID, slot: in.Slot - 1}
 	m.refs.Store(1)
 	return m
 }

@@ -18,6 +18,7 @@ type modePage struct{ value, changeable []byte }
 
 // Codes of mode pages.
 const (
+	noPage           = 0x00 // the block descriptor alone, for hosts of SCSI-1
 	capabilitiesPage = 0x2A
 	allPages         = 0x3F
 )
@@ -89,7 +90,7 @@ const (
 
 func checkModeSense(cdb *scsi.CDB) error {
 	page, subpage := cdb[2]&0x3F, cdb[3]
-	if page != allPages && pageIndex(page) < 0 {
+	if page != allPages && page != noPage && pageIndex(page) < 0 {
 		return scsi.FieldInCDB(2, 5)
 	}
 	if subpage != 0 && subpage != 0xFF {
@@ -111,24 +112,50 @@ func pageIndex(code byte) int {
 	return -1
 }
 
-// modeSense6 answers MODE SENSE(6): a header of 4 bytes, no block descriptor
-// whether or not DBD forbids it, and the pages.
+// modeSense6 answers MODE SENSE(6): a header of 4 bytes and the pages. Between
+// them is a block descriptor of 8 bytes, unless DBD forbids it, in a drive that
+// is or was made for blocks of 512 bytes; every other has none, as most drives
+// for CDs do.
 //
-//	CDB  byte 2: bits 7-6 page control, bits 5-0 page; byte 3 subpage
+//	CDB  byte 1 bit 3 DBD; byte 2: bits 7-6 page control, bits 5-0 page; byte 3
+//	     subpage
 //
+// Page 0 is the descriptor alone, and INVALID FIELD IN CDB where there is none.
 // Source: SPC-4, MODE SENSE(6).
 func (d *Drive) modeSense6(_ context.Context, cmd *scsi.Command, m *medium) error {
-	b := d.appendPages(make([]byte, 4, 256), &cmd.CDB, m)
-	b[0] = byte(len(b) - 1)
+	b, descriptor, err := d.modeData(make([]byte, 4, 256), &cmd.CDB, m)
+	if err != nil {
+		return err
+	}
+	b[0], b[3] = byte(len(b)-1), descriptor
 	return cmd.In.Reply(b)
 }
 
 // modeSense10 answers MODE SENSE(10): as MODE SENSE(6), with a header of 8
 // bytes.
 func (d *Drive) modeSense10(_ context.Context, cmd *scsi.Command, m *medium) error {
-	b := d.appendPages(make([]byte, 8, 256), &cmd.CDB, m)
+	b, descriptor, err := d.modeData(make([]byte, 8, 256), &cmd.CDB, m)
+	if err != nil {
+		return err
+	}
 	binary.BigEndian.PutUint16(b, uint16(len(b)-2))
+	b[7] = descriptor
 	return cmd.In.Reply(b)
+}
+
+// modeData appends block descriptor and pages to a header, and returns the
+// descriptor's length. The page control field is about pages alone.
+func (d *Drive) modeData(header []byte, cdb *scsi.CDB, m *medium) (b []byte, descriptor byte, err error) {
+	const dbd = 0x08
+	describes := d.describesBlocks()
+	if cdb[2]&0x3F == noPage && !describes {
+		return nil, 0, scsi.FieldInCDB(2, 5)
+	}
+	b = header
+	if describes && cdb[1]&dbd == 0 {
+		b = d.appendBlockDescriptor(b, m)
+	}
+	return d.appendPages(b, cdb, m), byte(len(b) - len(header)), nil
 }
 
 func (d *Drive) appendPages(b []byte, cdb *scsi.CDB, m *medium) []byte {
@@ -151,17 +178,22 @@ func (d *Drive) appendPages(b []byte, cdb *scsi.CDB, m *medium) []byte {
 	return b
 }
 
-// appendPage appends a page, page 2Ah with the state of lock and speed.
+// appendPage appends a page, page 2Ah with the drive's mechanism and the state
+// of lock and speed.
 func (d *Drive) appendPage(b, page []byte, m *medium, speed int) []byte {
 	at := len(b)
 	b = append(b, page...)
 	if page[0] == capabilitiesPage {
-		fastest := speedsOf(m)[0]
+		b[at+6] = b[at+6]&0x1F | mechanisms[d.mechanism()].page
+		if d.isChanger() {
+			b[at+7] |= 0x04 // SDP: the slot table says where discs are
+		}
+		fastest := d.speedsOf(m)[0]
 		if d.preventing() > 0 {
 			b[at+6] |= 0x02
 		}
-		binary.BigEndian.PutUint16(b[at+8:], uint16(fastest))
-		binary.BigEndian.PutUint16(b[at+14:], uint16(clampSpeed(m, speed)))
+		binary.BigEndian.PutUint16(b[at+8:], uint16(min(fastest, 0xFFFF)))
+		binary.BigEndian.PutUint16(b[at+14:], uint16(min(d.clampSpeed(m, speed), 0xFFFF)))
 	}
 	return b
 }

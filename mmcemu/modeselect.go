@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 
-	"spindle/isostore/disc"
 	"spindle/scsi"
 )
 
@@ -24,7 +23,9 @@ func checkModeSelect(cdb *scsi.CDB) error {
 }
 
 // modeSelect6 answers MODE SELECT(6): mode pages as MODE SENSE(6) returns
-// them. The page format bit is taken either way.
+// them, and the block length for every nexus: 2048, or 512 for hosts that read
+// CDs as disks. The page format bit is taken either way, and so is the density
+// code.
 //
 //	CDB  byte 4 parameter list length
 //	data 4-byte header, block descriptor of 0 or 8 bytes, pages
@@ -71,7 +72,8 @@ func parameterList(cmd *scsi.Command, n int) ([]byte, error) {
 // selectPages applies the pages of a parameter list with a header of so many
 // bytes, all or none.
 func (d *Drive) selectPages(n *scsi.Nexus, list []byte, header, descriptor int) error {
-	if err := checkBlockDescriptor(list, header, descriptor); err != nil {
+	length, err := blockDescriptor(list, header, descriptor)
+	if err != nil {
 		return err
 	}
 	at := header + descriptor
@@ -90,24 +92,34 @@ func (d *Drive) selectPages(n *scsi.Nexus, list []byte, header, descriptor int) 
 			return scsi.ErrParameterListLength
 		}
 	}
-	if d.applyPages(list[header+descriptor:]) {
+	changed := d.applyPages(list[header+descriptor:])
+	if length != 0 && d.setBlockLength(length) {
+		changed = true
+	}
+	if changed {
 		d.raiseModeChanged(n)
 	}
 	return nil
 }
 
-// checkBlockDescriptor takes no block descriptor, or one that says 2048.
-func checkBlockDescriptor(list []byte, header, descriptor int) error {
+// blockDescriptor returns the block length of a parameter list, 0 when it has
+// no block descriptor. Lengths of other sectors, by which hosts before MMC read
+// audio and mode 2, are INVALID FIELD IN PARAMETER LIST: READ CD does that.
+func blockDescriptor(list []byte, header, descriptor int) (length uint32, err error) {
 	if descriptor != 0 && descriptor != 8 {
-		return scsi.FieldInParameterList(header-1, -1)
+		return 0, scsi.FieldInParameterList(header-1, -1)
 	}
 	if len(list) < header+descriptor {
-		return scsi.ErrParameterListLength
+		return 0, scsi.ErrParameterListLength
 	}
-	if descriptor == 8 && binary.BigEndian.Uint32(list[header+4:])&0xFFFFFF != disc.BlockSize {
-		return scsi.FieldInParameterList(header+5, -1)
+	if descriptor == 0 {
+		return 0, nil
 	}
-	return nil
+	length = binary.BigEndian.Uint32(list[header+4:]) & 0xFFFFFF
+	if !blockLengthOK(int(length)) {
+		return 0, scsi.FieldInParameterList(header+5, -1)
+	}
+	return length, nil
 }
 
 // applyPages sets the changeable bits of pages that were checked, and reports

@@ -14,7 +14,8 @@ type nexus struct {
 	since        time.Time // when it began to prevent
 	event        byte      // media event to report once: see GET EVENT STATUS NOTIFICATION
 	eventPresent bool      // by the events that it was told, and what it found at first, there is a medium
-	ejectRequest bool      // to report once, after event
+	slotRequest  int       // number of a slot, plus 1, that the operator wants loaded, to report once after event
+	ejectRequest bool      // to report once, after those
 	ownLoad      bool      // ejected and loaded the medium itself: see publish
 	told         bool      // knows that the last medium went
 	seen         string    // ID of the medium that it last knew to be there, or empty
@@ -82,6 +83,7 @@ func (d *Drive) Reset() {
 	}
 	d.pages, d.speed = defaultPages(), 0
 	d.player.halted(time.Now())
+	d.setBlockLength(uint32(d.o.BlockLength))
 	d.released(held, nil)
 }
 

@@ -19,7 +19,6 @@ const (
 	pause      = "4b 00 00 00 00 00 00 00 00"
 	resume     = "4b 00 00 00 00 00 00 00 01"
 	stop       = "4e"
-	mechanism  = "bd 00 00 00 00 00 00 00 00 08"
 )
 
 // playCDB is PLAY AUDIO(12), which takes any length.

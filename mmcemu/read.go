@@ -44,11 +44,17 @@ func (d *Drive) read12(ctx context.Context, cmd *scsi.Command, m *medium) error 
 // read sends n blocks of user data from lba on, in chunks that the front end
 // lends: nothing is copied after the disc wrote it, and nothing is read that
 // the host does not take. It does not allocate unless it fails.
+//
+// A read in blocks of 512 bytes may begin within a block of the disc. The chunk
+// that does is moved to its start before it is sent; all after it begin with a
+// block.
 func (d *Drive) read(ctx context.Context, cmd *scsi.Command, m *medium, lba, n uint32) error {
-	if err := checkRange(m, lba, n); err != nil {
+	size := d.blockLength()
+	if err := checkBlocks(m, size, lba, n); err != nil {
 		return err
 	}
-	take, err := cmd.In.Begin(int64(n) * disc.BlockSize)
+	at := int64(lba) * int64(size) // byte of the disc
+	take, err := cmd.In.Begin(int64(n) * int64(size))
 	for err == nil && take > 0 {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -57,29 +63,28 @@ func (d *Drive) read(ctx context.Context, cmd *scsi.Command, m *medium, lba, n u
 		if p, err = cmd.In.Buffer(); err != nil {
 			break
 		}
-		p = p[:min(len(p), blocksUp(take))]
-		good, rerr := m.disc.ReadBlocks(p, disc.LBA(lba))
-		sent := min(int64(good)*disc.BlockSize, take)
+		skip := int(at % disc.BlockSize)
+		p = p[:min(len(p), blocksUp(take+int64(skip)))]
+		good, rerr := m.disc.ReadBlocks(p, disc.LBA(at/disc.BlockSize))
+		have := max(good*disc.BlockSize-skip, 0)
+		if skip > 0 {
+			copy(p, p[skip:skip+have])
+		}
+		sent := min(int64(have), take)
 		err = cmd.In.Send(int(sent))
 		if rerr == nil && good*disc.BlockSize < len(p) {
 			rerr = io.ErrUnexpectedEOF
 		}
-		lba, take = lba+uint32(good), take-sent
+		at, take = at+sent, take-sent
 		if rerr != nil {
-			return d.mediumError(m, lba, rerr)
+			return d.mediumError(m, uint32(at/int64(size)), rerr)
 		}
 	}
 	return err
 }
 
-// checkRange returns LBA OUT OF RANGE with the first address that the medium
-// does not have. A command for no blocks may stand at its end.
-func checkRange(m *medium, lba, n uint32) error {
-	if blocks := m.blocks(); uint64(lba)+uint64(n) > uint64(blocks) {
-		return scsi.ErrLBAOutOfRange.At(max(lba, blocks))
-	}
-	return nil
-}
+// checkRange is checkBlocks in blocks of the disc.
+func checkRange(m *medium, lba, n uint32) error { return checkBlocks(m, disc.BlockSize, lba, n) }
 
 // blocksUp is n bytes rounded up to whole blocks, at most what an int holds.
 func blocksUp(n int64) int {
@@ -87,7 +92,7 @@ func blocksUp(n int64) int {
 	return int((min(n, most) + disc.BlockSize - 1) / disc.BlockSize * disc.BlockSize)
 }
 
-// mediumError makes sense of a disc's error at block lba. An image that cannot
+// mediumError makes sense of a disc's error, with lba as its INFORMATION. An image that cannot
 // be read raises an alarm, once.
 func (d *Drive) mediumError(m *medium, lba uint32, err error) error {
 	var s scsi.Sense

@@ -16,7 +16,7 @@ import (
 )
 
 // A row is a command and its answer: on a drive with a medium of testMedia, or
-// "empty", "open" or "playing", the hex CDB, after "<" the data-out, gives the hex data, or
+// "empty", "open", "playing" or "changer", the hex CDB, after "<" the data-out, gives the hex data, or
 // the sense as senseText has it. Each row has a drive of its own.
 type row struct{ name, on, cdb, want string }
 
@@ -25,7 +25,7 @@ type row struct{ name, on, cdb, want string }
 func answerRows() (rows []row) {
 	for _, family := range [][]row{
 		statusRows, modeRows, configurationRows, trayRows, capacityRows, readRows, readCDRows,
-		tocRows, informationRows, dvdRows, keyRows, speedRows, audioRows, refusedRows,
+		tocRows, informationRows, dvdRows, keyRows, speedRows, audioRows, changerRows, refusedRows,
 	} {
 		rows = append(rows, family...)
 	}
@@ -117,6 +117,8 @@ func driveOn(t testing.TB, name string) *Drive {
 		drive := newDrive(t, nil)
 		run(t, drive, usb(), "1b 00 00 00 02", nil)
 		return drive
+	case "changer":
+		return newChanger(t, func(o *Options) { o.SwapHold = -1 })
 	case "playing":
 		drive := driveOn(t, "audio")
 		run(t, drive, usb(), "45 00 00 00 00 00 00 0b b8", nil)

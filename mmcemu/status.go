@@ -49,7 +49,7 @@ func (d *Drive) requestSense(_ context.Context, cmd *scsi.Command, _ *medium) er
 func (d *Drive) progressSense() scsi.Sense {
 	d.mu.Lock()
 	defer d.unlock()
-	if d.loading == nil {
+	if d.loading == nil && d.slotLoad == nil {
 		return d.player.sense(time.Now())
 	}
 	return d.becomingReady()

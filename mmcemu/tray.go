@@ -79,8 +79,14 @@ func (d *Drive) beginChange(m *medium, force bool) (*change, error) {
 		return nil, ErrClosed
 	}
 	if err := d.claim(force); err != nil {
+		d.requestSlot(m.slot)
 		return nil, err
 	}
+	return d.replace(m), nil
+}
+
+// replace begins to put a medium into the drive, in place of the one there.
+func (d *Drive) replace(m *medium) *change {
 	d.abandonChange(ErrSuperseded)
 	d.takeOut()
 	d.open = false
@@ -96,10 +102,10 @@ func (d *Drive) beginChange(m *medium, force bool) (*change, error) {
 			defer d.unlock()
 			d.placeDisc(c)
 		})
-		return c, nil
+		return c
 	}
 	d.placeDisc(c)
-	return c, nil
+	return c
 }
 
 // placeDisc ends the empty phase of a change: the disc is in the drive.
@@ -111,6 +117,7 @@ func (d *Drive) placeDisc(c *change) {
 		c.timer.Stop()
 	}
 	d.disc, d.open = c.m, false
+	d.noteSlot(c.m)
 	d.load()
 }
 
@@ -172,7 +179,7 @@ func (d *Drive) withdraw() {
 	d.player.reset(d.removedAt)
 	for n, st := range d.nexuses {
 		n.Drop(scsi.ErrMediumMayHaveChanged)
-		st.ejectRequest, st.ownLoad = false, false
+		st.ejectRequest, st.slotRequest, st.ownLoad = false, 0, false
 		// A host that was never told of the medium has nothing to forget; an
 		// event alone would count as a disagreement in Linux's sr driver. But one
 		// that has yet to be told by an event that the medium before went is told
@@ -195,8 +202,12 @@ func (d *Drive) takeOut() {
 	}
 }
 
-// abandonChange ends an insert that is not complete.
+// abandonChange ends an insert or a load that is not complete.
 func (d *Drive) abandonChange(err error) {
+	if l := d.slotLoad; l != nil {
+		d.slotLoad = nil
+		l.cancel()
+	}
 	c := d.change
 	if c == nil {
 		return
@@ -299,6 +310,10 @@ func (d *Drive) hostEject(n *scsi.Nexus) error {
 func (d *Drive) hostLoad(n *scsi.Nexus) {
 	d.mu.Lock()
 	defer d.unlock()
+	d.closeTray(n)
+}
+
+func (d *Drive) closeTray(n *scsi.Nexus) {
 	if !d.open {
 		return
 	}
@@ -318,7 +333,7 @@ func (d *Drive) notReady(n *scsi.Nexus) error {
 	d.mu.Lock()
 	defer d.unlock()
 	st := d.nexus(n)
-	if d.loading != nil {
+	if d.loading != nil || d.slotLoad != nil {
 		return d.becomingReady()
 	}
 	// A medium that came in since the command looked is told of first.
@@ -336,6 +351,9 @@ func (d *Drive) notReady(n *scsi.Nexus) error {
 
 // becomingReady is 2/04/01 with how far loading has come.
 func (d *Drive) becomingReady() scsi.Sense {
+	if d.loading == nil {
+		return scsi.ErrBecomingReady // a slot's disc is on its way
+	}
 	total := d.o.LoadTime
 	return scsi.ErrBecomingReady.Progress(int64(total-time.Until(d.readyAt)), int64(total))
 }

@@ -29,9 +29,11 @@ var errMiscompare = scsi.Sense{Key: 0xE, Code: 0x1D00}
 // Source: MMC-6, SEEK (10).
 func (d *Drive) seek10(_ context.Context, cmd *scsi.Command, m *medium) error {
 	lba := binary.BigEndian.Uint32(cmd.CDB[2:])
-	if err := checkRange(m, lba, 1); err != nil {
+	length := d.blockLength()
+	if err := checkBlocks(m, length, lba, 1); err != nil {
 		return err
 	}
+	lba /= disc.BlockSize / length
 	return d.withPlayer(cmd, m, func(p *player, now time.Time) error {
 		p.seek(disc.LBA(lba), now)
 		return nil
@@ -50,35 +52,41 @@ var verifyBuffers = sync.Pool{New: func() any { return new([2][16 * disc.BlockSi
 //
 //	CDB  byte 1 bit 1 BYTCHK; bytes 2-5 LBA; bytes 7-8 length in blocks
 //
+// Blocks are those of READ(10).
+//
 // It fails as READ(10) does, and with MISCOMPARE DURING VERIFY OPERATION.
 // Source: MMC-6, VERIFY (10); BYTCHK from SBC-3.
 func (d *Drive) verify10(ctx context.Context, cmd *scsi.Command, m *medium) error {
 	lba, n := binary.BigEndian.Uint32(cmd.CDB[2:]), uint32(binary.BigEndian.Uint16(cmd.CDB[7:]))
 	compare := cmd.CDB[1]&2 != 0
-	if err := checkRange(m, lba, n); err != nil {
+	length := d.blockLength()
+	if err := checkBlocks(m, length, lba, n); err != nil {
 		return err
 	}
+	at, left := int64(lba)*int64(length), int64(n)*int64(length) // bytes of the disc
 	buffers := verifyBuffers.Get().(*[2][16 * disc.BlockSize]byte)
 	defer verifyBuffers.Put(buffers)
-	for n > 0 {
+	for left > 0 {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		size := min(int(n)*disc.BlockSize, len(buffers[0]))
-		have, want := buffers[0][:size], buffers[1][:size]
-		good, err := m.disc.ReadBlocks(have, disc.LBA(lba))
-		if err == nil && good*disc.BlockSize < size {
+		skip := int(at % disc.BlockSize)
+		have := buffers[0][:min(blocksUp(left+int64(skip)), len(buffers[0]))]
+		good, err := m.disc.ReadBlocks(have, disc.LBA(at/disc.BlockSize))
+		if err == nil && good*disc.BlockSize < len(have) {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
-			return d.mediumError(m, lba+uint32(good), err)
+			at = max(at, at/disc.BlockSize*disc.BlockSize+int64(good)*disc.BlockSize)
+			return d.mediumError(m, uint32(at/int64(length)), err)
 		}
+		have = have[skip:min(int64(len(have)), int64(skip)+left)]
 		if compare {
-			if err := compareOut(cmd.Out, have, want); err != nil {
+			if err := compareOut(cmd.Out, have, buffers[1][:len(have)]); err != nil {
 				return err
 			}
 		}
-		lba, n = lba+uint32(good), n-uint32(good)
+		at, left = at+int64(len(have)), left-int64(len(have))
 	}
 	return nil
 }

@@ -21,6 +21,9 @@ func printStatus(w io.Writer, s *client.Status) {
 	}
 	t.Flush()
 	for _, d := range s.Drives {
+		if len(d.Slots) > 0 {
+			fmt.Fprintf(w, "slots: %s: %s\n", d.Name, slotsText(d.Slots))
+		}
 		if p := d.Pending; p != nil {
 			fmt.Fprintf(w, "pending: %s waits to %s since %s, until its hosts let go\n", d.Name, pendingAct(p), clock(p.Since))
 		}
@@ -57,6 +60,23 @@ func discOf(d *client.Drive) string {
 		return oneLine(d.Next)
 	}
 	return cmp.Or(oneLine(d.Disc), "-")
+}
+
+// slotsText lists slots by number, with the one whose disc is in the drive in
+// brackets.
+func slotsText(list []client.Slot) string {
+	texts := make([]string, len(list))
+	for i, s := range list {
+		text := fmt.Sprintf("%d %s", i, cmp.Or(oneLine(s.Disc), "-"))
+		switch {
+		case s.Loaded:
+			text = "[" + text + "]"
+		case s.Disc != "" && !s.Present:
+			text += " (missing)"
+		}
+		texts[i] = text
+	}
+	return strings.Join(texts, ", ")
 }
 
 func pendingAct(p *client.Pending) string {

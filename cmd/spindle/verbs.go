@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -47,15 +48,30 @@ const forceHelp = "also when a host holds the tray: the paper clip"
 
 func (a *app) insertCommand() *cobra.Command {
 	var force bool
+	slot := -1
 	cmd := &cobra.Command{
-		Use: "insert DRIVE IMAGE", Short: "Put an image into a drive, in place of what is there", Args: cobra.ExactArgs(2),
+		Use: "insert DRIVE IMAGE | insert DRIVE --slot N", Short: "Put an image into a drive, in place of what is there",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("slot") {
+				return cobra.ExactArgs(1)(cmd, args)
+			}
+			return cobra.ExactArgs(2)(cmd, args)
+		},
 		ValidArgsFunction: a.complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			c := a.client()
+			if cmd.Flags().Changed("slot") {
+				name, err := inSlot(cmd.Context(), c, args[0], slot)
+				if err != nil {
+					return err
+				}
+				args = append(args, name)
+			}
 			image, err := imageName(args[1])
 			if err != nil {
 				return err
 			}
-			c, bar := a.client(), a.progress(args[1])
+			bar := a.progress(args[1])
 			stop := bar.follow(cmd.Context(), c, image)
 			d, err := c.Insert(cmd.Context(), args[0], client.InsertRequest{Image: image, Force: force})
 			stop()
@@ -68,7 +84,32 @@ func (a *app) insertCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, forceHelp)
+	cmd.Flags().IntVar(&slot, "slot", -1, "the disc of a changer's slot, by number from 0, in place of IMAGE")
 	return cmd
+}
+
+// inSlot returns the name of the image in a slot of a changer.
+func inSlot(ctx context.Context, c *client.Client, drive string, slot int) (string, error) {
+	s, err := c.Status(ctx)
+	if err != nil {
+		return "", err
+	}
+	d := s.Drive(drive)
+	switch {
+	case d == nil:
+		var known []string
+		for _, d := range s.Drives {
+			known = append(known, d.Name)
+		}
+		return "", fmt.Errorf("there is no drive %q (hint: the drives are: %s)", drive, strings.Join(known, ", "))
+	case len(d.Slots) == 0:
+		return "", fmt.Errorf("drive %s has no slots (hint: discs = [\"…\", \"…\"] in its table of the configuration gives it some)", drive)
+	case slot < 0 || slot >= len(d.Slots):
+		return "", fmt.Errorf("drive %s has no slot %d (hint: they are numbered from 0 to %d)", drive, slot, len(d.Slots)-1)
+	case d.Slots[slot].Disc == "":
+		return "", fmt.Errorf("slot %d of drive %s is empty", slot, drive)
+	}
+	return d.Slots[slot].Disc, nil
 }
 
 // maxWarned is how many warnings a person is told at once.

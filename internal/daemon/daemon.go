@@ -228,7 +228,11 @@ func (d *Daemon) discError(c *config.Config, dr config.Drive, err error) error {
 		return err
 	}
 	reason, hint := splitHint(err.Error())
-	return c.At(reason, hint, "drive", dr.Name, "disc")
+	key := "disc"
+	if slices.Contains(dr.Discs, dr.Disc) {
+		key = "discs"
+	}
+	return c.At(reason, hint, "drive", dr.Name, key)
 }
 
 // drive returns the drive of that name, or nil.

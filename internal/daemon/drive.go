@@ -1,12 +1,14 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"spindle/config"
@@ -38,6 +40,7 @@ type drive struct {
 	odd     []string  // what is odd about the image in the tray
 	waiters []*waiter // for a change to end
 	speaker speaker
+	changer changer
 }
 
 // A pending is a change by configuration under a tray that a host holds.
@@ -81,27 +84,26 @@ func (b *inbox) take() []mmcemu.Event {
 // newDrive builds a drive with an empty tray.
 func (d *Daemon) newDrive(c config.Drive, st *driveState) *drive {
 	log := d.log.With("drive", c.Name)
-	dr := &drive{cfg: c, state: st}
+	dr := &drive{cfg: c, state: st, changer: changer{
+		missing: make([]string, len(c.Discs)), loaded: make([]atomic.Pointer[opened], len(c.Discs)),
+	}}
+	o := driveOptions(c)
 	serial, naa := d.id.of(c.Name)
-	dr.serial = serial
-	hold := c.SwapHold
-	if hold == 0 {
-		hold = -1 // none
+	o.Serial, o.NAA = cmp.Or(o.Serial, serial), naa
+	dr.serial = o.Serial
+	o.Slots, o.Log, o.Ports, o.Audio = d.slots(dr), log, st.DrivePorts, dr.speaker.hear
+	o.OnEvent = func(e mmcemu.Event) {
+		if dr.inbox.add(e) {
+			d.loop.post(func() { d.onEvents(dr) })
+		}
 	}
-	dr.emu = mmcemu.New(mmcemu.Options{
-		Serial: serial, NAA: naa, SwapHold: hold, RemoveOnEject: c.Eject == config.Remove,
-		Log: log, Ports: st.DrivePorts, Audio: dr.speaker.hear,
-		OnEvent: func(e mmcemu.Event) {
-			if dr.inbox.add(e) {
-				d.loop.post(func() { d.onEvents(dr) })
-			}
-		},
-	})
+	dr.emu = mmcemu.New(o)
 	lu := watched{dr.emu, dr.emu, func() { d.loop.post(d.sessionsChanged) }}
 	dr.unit = target.NewUnit(c.Name, filter.Trace(lu, log), target.UnitOptions{
 		Log: log, UAOnReturn: c.UAOnReturn, Ports: st.UnitPorts,
 	})
 	dr.newTarget()
+	d.checkSlots(dr)
 	return dr
 }
 
@@ -182,11 +184,12 @@ func isUnitAttention(err error) bool { return scsi.SenseOf(err).Key == 6 }
 
 // An opened is an image that was opened to be inserted.
 type opened struct {
-	disc disc.Disc
-	path string
-	name string   // what the library calls it
-	id   string   // of the files as they are: tells media apart across a restart
-	odd  []string // what is odd about it, for people
+	disc  disc.Disc
+	path  string
+	name  string   // what the library calls it
+	asked string   // what it was asked for by
+	id    string   // of the files as they are: tells media apart across a restart
+	odd   []string // what is odd about it, for people
 }
 
 // drop closes what is not inserted after all, beside who calls: storage may hang.
@@ -203,7 +206,7 @@ func (d *Daemon) open(c config.Drive, name string) (opened, error) {
 	o := imageOptions(c)
 	lib := d.library.Load()
 	dd, info, err := lib.OpenDisc(name, o)
-	if isOutside(err) && name == c.Disc && !lib.Verified() {
+	if isOutside(err) && (name == c.Disc || slices.Contains(c.Discs, name)) && !lib.Verified() {
 		dd, info, err = lib.OpenFile(name, o)
 		info.Name = name
 		if errors.Is(err, isostore.ErrPacked) {
@@ -216,5 +219,5 @@ func (d *Daemon) open(c config.Drive, name string) (opened, error) {
 	for _, w := range info.Warnings {
 		d.log.Warn("image is odd", "image", info.Path, "warning", w)
 	}
-	return opened{dd, info.Path, info.Name, info.ID, info.Warnings}, nil
+	return opened{dd, info.Path, info.Name, name, info.ID, info.Warnings}, nil
 }

@@ -95,6 +95,7 @@ func (d *Daemon) followLibrary() {
 			}
 		}
 		d.tryPending(dr)
+		d.followSlots(lib, dr)
 	}
 	for name, said := range d.libs.waits {
 		switch good, failed := d.came(lib, name, &said); {

@@ -52,7 +52,7 @@ func (d *Daemon) place(dr *drive, act uint64, o opened, force bool) error {
 		o.drop()
 		return err
 	}
-	err := dr.emu.Insert(begunOnly, mmcemu.Medium{Disc: o.disc, Name: o.name, ID: o.id}, force)
+	err := dr.emu.Insert(begunOnly, mmcemu.Medium{Disc: o.disc, Name: o.name, ID: o.id, Slot: dr.slotOf(o) + 1}, force)
 	if err != nil && !errors.Is(err, errBegun) {
 		return d.heldError(dr, err)
 	}
@@ -223,6 +223,8 @@ func (d *Daemon) onEvent(dr *drive, e mmcemu.Event) {
 			dr.state.Disc = ""
 		}
 		d.save()
+	case mmcemu.EventSlotIn, mmcemu.EventSlotOut:
+		d.onSlot(dr, e)
 	case mmcemu.EventAlarm:
 		d.log.Error("medium", "drive", dr.cfg.Name, "image", e.Medium, "error", e.Err)
 		d.alarm(dr.cfg.Name, fmt.Sprintf("%s cannot be read: %v", e.Medium, e.Err))

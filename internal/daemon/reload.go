@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"reflect"
 	"slices"
 	"syscall"
 
@@ -107,6 +108,7 @@ func (d *Daemon) prepareChange(ctx context.Context, c *change, old *config.Confi
 	before := d.library.Swap(c.library) // open looks there
 	var errs []error
 	for _, dr := range c.cfg.Drives {
+		errs = append(errs, d.openSlots(c, dr, old.Drive(dr.Name))...)
 		was, known := last[dr.Name]
 		if dr.Disc == "" || known && was == dr.Disc {
 			continue
@@ -232,7 +234,11 @@ func (d *Daemon) applyDrives(c *change) (gone []*drive) {
 		}
 		d.drives = append(d.drives, dr)
 		renamed := dr.cfg.Target != cfg.Target
+		changed := !slices.Equal(dr.cfg.Discs, cfg.Discs)
 		dr.cfg = cfg
+		if changed {
+			d.newSlots(dr)
+		}
 		if renamed {
 			dr.newTarget()
 		}
@@ -248,6 +254,7 @@ func (d *Daemon) applyDrives(c *change) (gone []*drive) {
 			gone = append(gone, dr)
 			delete(d.state.Drives, dr.cfg.Name)
 			d.clearAlarm(dr.cfg.Name)
+			d.clearAlarm(slotsAlarm(dr))
 		}
 	}
 	return gone
@@ -256,6 +263,9 @@ func (d *Daemon) applyDrives(c *change) (gone []*drive) {
 // rebuilt reports whether a drive must be made anew: what changed is fixed
 // when it is made.
 func rebuilt(old, new config.Drive) bool {
+	if !reflect.DeepEqual(driveOptions(old), driveOptions(new)) || len(old.Discs) != len(new.Discs) {
+		return true
+	}
 	return old.Eject != new.Eject || old.SwapHold != new.SwapHold || old.UAOnReturn != new.UAOnReturn || old.Medium != new.Medium
 }
 
@@ -281,6 +291,7 @@ func (d *Daemon) rebuildDrive(was *drive, cfg config.Drive, o opened, changed bo
 		st.Disc, st.Open = cfg.Disc, false
 	}
 	st.Configured, st.Pending = cfg.Disc, false
+	d.clearAlarm(slotsAlarm(was))
 	dr := d.addDrive(cfg, &st, o)
 	if o.disc == nil && st.Disc != "" {
 		d.retry(dr)

@@ -40,6 +40,7 @@ func (dr *drive) status() client.Drive {
 		Size: e.Blocks * disc.BlockSize, Target: dr.target.Name, Serial: dr.serial,
 		Holders: holdersOf(e.Holders),
 	}
+	s.Slots = slotsOf(e)
 	if e.Medium != "" {
 		s.Warnings = dr.odd
 	}

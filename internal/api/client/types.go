@@ -46,8 +46,16 @@ type Drive struct {
 	Holders []Holder `json:"holders,omitempty"`
 	Hosts   []Host   `json:"hosts,omitempty"`
 	Audio   *Audio   `json:"audio,omitempty"` // none when nothing plays
+	Slots   []Slot   `json:"slots,omitempty"` // of a changer, by number from 0
 	// Warnings are what is odd about the disc, as that it is truncated.
 	Warnings []string `json:"warnings,omitempty"`
+}
+
+// A Slot is a place of a changer for one disc.
+type Slot struct {
+	Disc    string `json:"disc,omitempty"` // that the configuration puts there
+	Present bool   `json:"present"`        // it can be opened
+	Loaded  bool   `json:"loaded"`         // it is in the drive, or on its tray
 }
 
 // A Pending is a change by configuration that waits for hosts to let go.
