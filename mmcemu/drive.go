@@ -39,12 +39,12 @@ type Options struct {
 	// host's load does not bring it back.
 	RemoveOnEject bool
 
-	Log *slog.Logger
+	Log *slog.Logger `json:"-"`
 	// OnEvent is told what happens in the drive. It is called without the
 	// drive's mutex, from whatever goroutine made it happen, and should return
 	// soon: it may hold up the command that it tells about. Two events that
 	// happen at once may come in either order: Status says what is.
-	OnEvent func(Event)
+	OnEvent func(Event) `json:"-"`
 	// Ports are what [Drive.Ports] returned before a restart.
 	Ports []PortRecord
 }

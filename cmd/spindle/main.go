@@ -58,7 +58,7 @@ func (a *app) command() *cobra.Command {
 	f.BoolVar(&a.json, "json", false, "print JSON")
 	root.AddCommand(a.serveCommand(), a.statusCommand(), a.imagesCommand(), a.insertCommand(),
 		a.ejectCommand(), a.inspectCommand(), a.verifyCommand(),
-		a.convertCommand(), a.createCommand(), a.doctorCommand(), a.versionCommand())
+		a.traceCommand(), a.convertCommand(), a.createCommand(), a.doctorCommand(), a.versionCommand())
 	return root
 }
 

@@ -23,6 +23,7 @@ import (
 type drive struct {
 	cfg    config.Drive
 	emu    *mmcemu.Drive
+	rec    *filter.Recorder
 	unit   *target.Unit
 	target *target.Target
 	serial string
@@ -91,12 +92,14 @@ func (d *Daemon) newDrive(c config.Drive, st *driveState) *drive {
 		Serial: serial, NAA: naa, SwapHold: hold, RemoveOnEject: c.Eject == config.Remove,
 		Log: log, Ports: st.DrivePorts,
 		OnEvent: func(e mmcemu.Event) {
+			dr.note(e)
 			if dr.inbox.add(e) {
 				d.loop.post(func() { d.onEvents(dr) })
 			}
 		},
 	})
-	lu := watched{dr.emu, dr.emu, func() { d.loop.post(d.sessionsChanged) }}
+	rec, lu := filter.Record(watched{dr.emu, dr.emu, func() { d.loop.post(d.sessionsChanged) }})
+	dr.rec = rec
 	dr.unit = target.NewUnit(c.Name, filter.Trace(lu, log), target.UnitOptions{
 		Log: log, UAOnReturn: c.UAOnReturn, Ports: st.UnitPorts,
 	})
@@ -161,6 +164,7 @@ func (w watched) NexusLost(n *scsi.Nexus) {
 // for a restart after one.
 func (dr *drive) reopen(ctx context.Context) error {
 	n := &scsi.Nexus{Initiator: "spindle", Since: time.Now()}
+	dr.rec.Event(filter.Entry{Event: filter.EventReopen})
 	dr.emu.NexusJoined(n)
 	defer dr.emu.NexusLost(n)
 	for {

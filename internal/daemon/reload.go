@@ -189,6 +189,7 @@ func (d *Daemon) apply(c *change) {
 	d.usb.want(d.wantedGadgets())
 	for _, dr := range replaced {
 		dr.emu.Close()
+		dr.rec.Close()
 	}
 	d.save()
 	d.log.Info("configuration is in force", "file", c.cfg.Path, "changed", !c.diff.Empty())

@@ -14,6 +14,7 @@ func (d *Daemon) abandon() {
 	}
 	for _, dr := range d.drives {
 		dr.emu.Close()
+		dr.rec.Close()
 	}
 	for _, l := range d.listeners {
 		l.Close()

@@ -89,7 +89,7 @@ var arrows = map[string][]string{
 	"config":                 {},
 	"scsi":                   {},
 	"scsi/filter":            {"scsi"},
-	"scsi/scsitest":          {"scsi", "scsi/filter"},
+	"scsi/scsitest":          {"scsi", "scsi/filter", "scsi/scsitest"},
 	"target":                 {"scsi", "target", "target/..."},
 	"gadget":                 {"scsi", "target", "gadget/..."},
 	"mmcemu":                 {"scsi", "isostore/disc", "isostore/sector"},

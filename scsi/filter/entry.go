@@ -2,6 +2,7 @@ package filter
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -15,20 +16,19 @@ const Version = 1
 
 // A Header is the first line of a transcript: what there was when it was taken.
 type Header struct {
-	Version int               `json:"spindle_transcript"` // [Version]
-	Program string            `json:"program"`            // version of spindle
-	Taken   time.Time         `json:"taken"`
-	Drive   string            `json:"drive"`            // name
-	Options map[string]string `json:"options"`          // what the drive was made with, as its maker names it
-	Medium  *Medium           `json:"medium,omitempty"` // in the drive when the transcript was taken
+	Version int             `json:"spindle_transcript"` // [Version]
+	Program string          `json:"program"`            // version of spindle
+	Taken   time.Time       `json:"taken"`
+	Drive   string          `json:"drive"`             // name
+	Options json.RawMessage `json:"options,omitempty"` // what the drive was made with, as its maker has it
 }
 
 // A Medium is what there is to know of a disc without its data.
 type Medium struct {
 	Name   string  `json:"name"`
 	ID     string  `json:"id,omitempty"`
-	Kind   string  `json:"kind"`   // CD, DVD or BD
-	Blocks int64   `json:"blocks"` // of 2048 bytes
+	Kind   string  `json:"kind,omitempty"`   // CD, DVD or BD
+	Blocks int64   `json:"blocks,omitempty"` // of 2048 bytes
 	Tracks []Track `json:"tracks,omitempty"`
 }
 

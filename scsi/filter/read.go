@@ -10,43 +10,74 @@ import (
 )
 
 // Read calls f with what the ring holds, the oldest first, and when follow is
-// set goes on with what comes until ctx is done, of which it returns the
-// cause. Before entries that are no longer there comes one that says how many
-// they were ([EventGap]); at the beginning those follow that say in which state
-// the rest begins, marked Base. An error of f ends it.
+// set goes on with what comes until the recorder is closed or ctx is done, of
+// which it returns the cause. Before entries that are no longer there comes one
+// that says how many they were ([EventGap]); at the beginning those follow that
+// say in which state the rest begins, marked Base. f gets as many as there are
+// at once, some tens at most. An error of f ends it.
 //
 // While somebody follows all data-in is hashed.
-func (r *Recorder) Read(ctx context.Context, follow bool, f func(Entry) error) error {
+func (r *Recorder) Read(ctx context.Context, follow bool, f func([]Entry) error) error {
 	me := &follower{make(chan struct{}, 1)}
-	if follow {
-		r.ring.mu.Lock()
-		r.ring.followers[me] = struct{}{}
-		r.ring.mu.Unlock()
-		defer func() {
-			r.ring.mu.Lock()
-			delete(r.ring.followers, me)
-			r.ring.mu.Unlock()
-		}()
-	}
 	b := batch{end: math.MaxUint64}
-	if !follow {
-		r.ring.mu.Lock()
-		b.end = r.ring.head // what comes later does not keep us
-		r.ring.mu.Unlock()
+	if follow {
+		r.ring.follow(me)
+		defer r.ring.unfollow(me)
+	} else {
+		b.end = r.ring.next() // what comes later does not keep us
 	}
 	for first := true; ; first = false {
-		for r.ring.take(&b, first); !b.empty(); r.ring.take(&b, false) {
-			if err := r.give(&b, f); err != nil {
+		ended := r.ring.take(&b, first)
+		switch {
+		case !b.empty():
+			if err := f(r.entries(&b)); err != nil {
 				return err
 			}
-		}
-		if !follow {
+		case ended:
 			return nil
+		default:
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-me.more:
+			}
 		}
+	}
+}
+
+// Close ends those who follow, when they have what there is.
+func (r *Recorder) Close() {
+	r.ring.mu.Lock()
+	defer r.ring.mu.Unlock()
+	r.ring.closed = true
+	r.ring.tell()
+}
+
+func (r *ring) follow(f *follower) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.followers[f] = struct{}{}
+}
+
+func (r *ring) unfollow(f *follower) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.followers, f)
+}
+
+// next is the number of the entry that comes next.
+func (r *ring) next() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.head
+}
+
+// tell wakes those who follow. The mutex is held.
+func (r *ring) tell() {
+	for f := range r.followers {
 		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-me.more:
+		case f.more <- struct{}{}:
+		default:
 		}
 	}
 }
@@ -64,8 +95,9 @@ type batch struct {
 
 func (b *batch) empty() bool { return b.lost == 0 && b.count == 0 }
 
-// take fills b with the entries from b.next on.
-func (r *ring) take(b *batch, first bool) {
+// take fills b with the entries from b.next on. It reports whether no more will
+// come than those.
+func (r *ring) take(b *batch, first bool) (ended bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b.lost, b.base, b.count = 0, nil, 0
@@ -80,6 +112,7 @@ func (r *ring) take(b *batch, first bool) {
 		b.slots[b.count], b.extra[b.count] = r.slots[i], r.extra[i]
 		b.count++
 	}
+	return r.closed || b.next >= b.end
 }
 
 // list is what the base says, in the order in which it happened.
@@ -94,33 +127,28 @@ func (b *base) list() []saved {
 	return list
 }
 
-// give calls f with the entries of b.
-func (r *Recorder) give(b *batch, f func(Entry) error) error {
+// entries are those of b.
+func (r *Recorder) entries(b *batch) (list []Entry) {
 	if b.lost > 0 {
-		if err := f(Entry{Event: EventGap, Lost: b.lost}); err != nil {
-			return err
+		gap := Entry{Event: EventGap, Lost: b.lost}
+		if b.base == nil && b.count > 0 {
+			gap.N = b.slots[0].n // it has its place among the others
 		}
+		list = append(list, gap)
 	}
 	for _, s := range b.base {
 		e := event(&s.slot, s.event)
 		e.Base = true
-		if err := f(e); err != nil {
-			return err
-		}
+		list = append(list, e)
 	}
 	for i := range b.slots[:b.count] {
-		s := &b.slots[i]
-		e := Entry{}
-		if s.kind == kindCommand {
-			e = r.command(s, b.extra[i])
+		if s := &b.slots[i]; s.kind == kindCommand {
+			list = append(list, r.command(s, b.extra[i]))
 		} else {
-			e = event(s, b.extra[i])
-		}
-		if err := f(e); err != nil {
-			return err
+			list = append(list, event(s, b.extra[i]))
 		}
 	}
-	return nil
+	return list
 }
 
 // event is a slot that is an event as an entry.

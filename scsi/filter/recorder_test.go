@@ -26,9 +26,11 @@ func (script) Reset()                                               {}
 // entries returns what r holds, with times of zero.
 func entries(t *testing.T, r *Recorder) (list []Entry) {
 	t.Helper()
-	err := r.Read(t.Context(), false, func(e Entry) error {
-		e.Time, e.Took = time.Time{}, 0
-		list = append(list, e)
+	err := r.Read(t.Context(), false, func(some []Entry) error {
+		for _, e := range some {
+			e.Time, e.Took = time.Time{}, 0
+			list = append(list, e)
+		}
 		return nil
 	})
 	if err != nil {
@@ -205,8 +207,10 @@ func TestFollow(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		lines, stop := make(chan Entry), make(chan error)
 		go func() {
-			stop <- r.Read(ctx, true, func(e Entry) error {
-				lines <- e
+			stop <- r.Read(ctx, true, func(some []Entry) error {
+				for _, e := range some {
+					lines <- e
+				}
 				return nil
 			})
 		}()
@@ -229,6 +233,16 @@ func TestFollow(t *testing.T) {
 		if lost == 0 || seen < MaxEntries {
 			t.Errorf("%d seen, %d lost", seen, lost)
 		}
+		r.Close()
+		if err := r.Read(ctx, true, func([]Entry) error { return nil }); err != nil {
+			t.Errorf("Read of a closed recorder = %v", err)
+		}
+		if err := <-stop; err != nil {
+			t.Errorf("Read = %v when the recorder was closed", err)
+		}
+		r, _ = Record(unit{})
+		go func() { stop <- r.Read(ctx, true, func([]Entry) error { return nil }) }()
+		synctest.Wait()
 		cancel()
 		if err := <-stop; !errors.Is(err, context.Canceled) || len(r.ring.followers) != 0 {
 			t.Errorf("Read = %v with %d followers left", err, len(r.ring.followers))

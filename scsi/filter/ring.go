@@ -69,6 +69,7 @@ type ring struct {
 	lastID     uint32
 	base       base
 	followers  map[*follower]struct{}
+	closed     bool  // nothing comes any more
 	allowance  int64 // bytes that may be hashed
 	refilled   int64 // when; Unix, ns
 }
@@ -121,12 +122,7 @@ func (r *ring) add(s *slot, n *scsi.Nexus, extra []byte) {
 	r.slots[i], r.extra[i] = *s, extra
 	r.bytes += size
 	r.head++
-	for f := range r.followers {
-		select {
-		case f.more <- struct{}{}:
-		default:
-		}
-	}
+	r.tell()
 }
 
 // id numbers nexuses from 1: a number is never used again.
