@@ -231,10 +231,11 @@ func (p *replayer) command(e *filter.Entry) error {
 	}
 	h := p.host(e.Nexus)
 	errs := []error{p.attentions(h, e)}
-	in, out := &scsitest.DataIn{Limit: e.Length}, bytes.NewReader(e.OutData)
-	if e.Out > 0 {
-		in.Limit = 0
+	in, data := &scsitest.DataIn{Limit: e.Length}, []byte(e.OutData)
+	if e.Out > 0 { // there is more for a drive that reads more
+		in.Limit, data = 0, append(data[:len(data):len(data)], make([]byte, max(0, e.Length-e.Out))...)
 	}
+	out := bytes.NewReader(data)
 	cmd := &scsi.Command{Nexus: h.nexus, In: in, Out: out, Length: e.Length}
 	copy(cmd.CDB[:], e.CDB)
 	err := p.rig.LU.Execute(p.ctx, cmd)
@@ -242,7 +243,7 @@ func (p *replayer) command(e *filter.Entry) error {
 		return errors.Join(errs...) // the host saw nothing of it
 	}
 	errs = append(errs, in.Misuse, compareStatus(err, e), compareData(in, e))
-	if got := int64(len(e.OutData) - out.Len()); got != e.Out {
+	if got := int64(len(data) - out.Len()); got != e.Out {
 		errs = append(errs, fmt.Errorf("%d bytes of data-out are read; in the transcript %d", got, e.Out))
 	}
 	return errors.Join(errs...)
