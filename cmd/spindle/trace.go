@@ -83,6 +83,8 @@ func traceLine(e *client.TraceEntry, hosts map[uint32]string) string {
 	who := cmp.Or(hosts[e.Nexus], fmt.Sprintf("nexus %d", e.Nexus))
 	text := fmt.Sprintf("%s  %s  %s  %s", at, who, cmp.Or(e.Name, "unknown command"), cdbText(e.CDB))
 	switch {
+	case e.Running:
+		text += "  has not ended"
 	case e.Aborted:
 		text += "  aborted"
 	case e.Status == "CHECK CONDITION":

@@ -6,6 +6,7 @@ import (
 	"hash"
 	"io"
 	"sync"
+	"time"
 
 	"spindle/scsi"
 )
@@ -15,8 +16,10 @@ type capture struct {
 	scsi.DataIn // the front end's
 	out         io.Reader
 	ring        *ring
+	prev, next  *capture // of the commands that run
 	lent        []byte
 	left        int64 // bytes that the host still takes
+	start       time.Time
 	hash        hash.Hash
 	hashing     bool
 	slot        slot
@@ -33,18 +36,23 @@ func (c *capture) begin(r *Recorder, cmd *scsi.Command) {
 	if cmd.Nexus.Pending() {
 		c.slot.pending = attentionsOf(cmd.Nexus)
 	}
+	c.start = time.Now()
+	c.slot.n, c.slot.time = r.started.Add(1), c.start.UnixNano()
+	r.ring.enter(c, cmd.Nexus)
 	cmd.In, cmd.Out = c, (*captureOut)(c)
 }
 
-// end completes the entry.
+// end completes the entry and puts it into the ring.
 func (c *capture) end(err error, aborted bool) {
 	s := &c.slot
+	s.took = time.Since(c.start)
 	s.status, s.sense = scsi.StatusOf(err)
 	s.aborted = aborted
 	if c.hashing {
 		c.hash.Sum(s.sha[:0])
 		s.hashed = true
 	}
+	c.ring.leave(c, c.extra())
 }
 
 // extra is the data-out, which is rare, in memory of its own.

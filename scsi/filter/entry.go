@@ -65,6 +65,7 @@ type Entry struct {
 	OutData  Hex           `json:"out_data,omitempty"` // the first [MaxOut] of them
 	Residual int64         `json:"residual,omitempty"` // Length less the answer or the data-out; negative when there is more
 	Took     time.Duration `json:"took_ns,omitempty"`
+	Running  bool          `json:"running,omitempty"` // it has not ended: what comes of it is not known
 	Aborted  bool          `json:"aborted,omitempty"` // nothing was told to the host
 
 	// Of an event.

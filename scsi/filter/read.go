@@ -13,7 +13,8 @@ import (
 // set goes on with what comes until the recorder is closed or ctx is done, of
 // which it returns the cause. Before entries that are no longer there comes one
 // that says how many they were ([EventGap]); at the beginning those follow that
-// say in which state the rest begins, marked Base. f gets as many as there are
+// say in which state the rest begins, marked Base. Without follow the commands
+// that have not ended come last, marked Running. f gets as many as there are
 // at once, some tens at most. An error of f ends it.
 //
 // While somebody follows all data-in is hashed.
@@ -33,7 +34,12 @@ func (r *Recorder) Read(ctx context.Context, follow bool, f func([]Entry) error)
 			if err := f(r.entries(&b)); err != nil {
 				return err
 			}
+		case ended && follow:
+			return nil
 		case ended:
+			if list := r.running(); len(list) > 0 {
+				return f(list)
+			}
 			return nil
 		default:
 			select {
@@ -43,6 +49,20 @@ func (r *Recorder) Read(ctx context.Context, follow bool, f func([]Entry) error)
 			}
 		}
 	}
+}
+
+// running are the commands that have not ended, in the order in which they began.
+func (r *Recorder) running() (list []Entry) {
+	r.ring.mu.Lock()
+	defer r.ring.mu.Unlock()
+	for c := r.ring.running; c != nil; c = c.next {
+		s := slot{n: c.slot.n, time: c.slot.time, cdb: c.slot.cdb, length: c.slot.length, nexus: c.slot.nexus, pending: c.slot.pending}
+		e := r.command(&s, nil) // the rest of the slot is the command's yet
+		e.Status, e.Residual, e.Took, e.Running = "", 0, time.Since(c.start), true
+		list = append(list, e)
+	}
+	slices.Reverse(list)
+	return list
 }
 
 // Close ends those who follow, when they have what there is.

@@ -76,13 +76,9 @@ func (r *Recorder) Unwrap() scsi.LogicalUnit { return r.lu }
 func (r *Recorder) Execute(ctx context.Context, cmd *scsi.Command) error {
 	c := captures.Get().(*capture)
 	c.begin(r, cmd)
-	start := time.Now()
-	c.slot.n, c.slot.time = r.started.Add(1), start.UnixNano()
 	err := r.lu.Execute(ctx, cmd)
-	c.slot.took = time.Since(start)
 	cmd.In, cmd.Out = c.DataIn, c.out // the command is the front end's again
 	c.end(err, ctx.Err() != nil)
-	r.ring.add(&c.slot, cmd.Nexus, c.extra())
 	c.release()
 	return err
 }

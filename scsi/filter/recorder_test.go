@@ -250,6 +250,43 @@ func TestFollow(t *testing.T) {
 	})
 }
 
+// TestRunning looks at a drive in which commands hang.
+func TestRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang, release := make(chan struct{}), make(chan struct{})
+		r, lu := Record(script(func(cmd *scsi.Command) error {
+			_, _ = cmd.In.Begin(2048)
+			hang <- struct{}{}
+			<-release
+			return scsi.Busy
+		}))
+		n := scsitest.NewNexus("a")
+		done := make(chan struct{})
+		for i := range 3 {
+			go func() {
+				_ = lu.Execute(t.Context(), &scsi.Command{Nexus: n, CDB: scsi.CDB{0x00, byte(i)}, In: &scsitest.DataIn{}, Out: scsitest.NoData})
+				done <- struct{}{}
+			}()
+			<-hang
+		}
+		r.Event(Entry{Event: "e"})
+		want := []Entry{{N: 4, Event: "e"}}
+		for i := range 3 {
+			want = append(want, Entry{N: uint64(i) + 1, Nexus: 1, CDB: Hex{0, byte(i), 0, 0, 0, 0}, Running: true})
+		}
+		if got := entries(t, r); line(t, got) != line(t, want) {
+			t.Errorf("entries = %s\nwant %s", line(t, got), line(t, want))
+		}
+		for range 3 { // in any order
+			release <- struct{}{}
+			<-done
+		}
+		if got := entries(t, r); len(got) != 4 || got[3].Running || r.ring.running != nil {
+			t.Errorf("when all has ended: %s", line(t, got))
+		}
+	})
+}
+
 // TestHashAllowance reads much in no time, then waits, then follows.
 func TestHashAllowance(t *testing.T) {
 	const size = 1 << 20

@@ -68,6 +68,7 @@ type ring struct {
 	ids        map[*scsi.Nexus]uint32
 	lastID     uint32
 	base       base
+	running    *capture // commands that have not ended, the latest first
 	followers  map[*follower]struct{}
 	closed     bool  // nothing comes any more
 	allowance  int64 // bytes that may be hashed
@@ -106,14 +107,46 @@ func (r *ring) mayHash(n, now int64) bool {
 	return true
 }
 
-// add puts a copy of s, by nexus n, and the extra bytes, which the ring then
-// owns, in place of the oldest entries.
+// add puts a copy of an event, of nexus n if any, and the extra bytes, which the
+// ring then owns, in place of the oldest entries.
 func (r *ring) add(s *slot, n *scsi.Nexus, extra []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n != nil {
 		s.nexus = r.id(n, s.kind)
 	}
+	r.put(s, extra)
+}
+
+// enter notes that a command runs, by nexus n.
+func (r *ring) enter(c *capture, n *scsi.Nexus) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.slot.nexus = r.id(n, kindCommand)
+	if c.next = r.running; c.next != nil {
+		c.next.prev = c
+	}
+	r.running = c
+}
+
+// leave adds a command that has ended.
+func (r *ring) leave(c *capture, extra []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		r.running = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+	r.put(&c.slot, extra)
+}
+
+// put is add with the mutex held.
+func (r *ring) put(s *slot, extra []byte) {
 	size := slotSize + len(extra)
 	for r.head-r.tail == MaxEntries || r.bytes+size > MaxBytes {
 		r.evict()

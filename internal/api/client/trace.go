@@ -17,6 +17,7 @@ type TraceEntry struct {
 	Residual  int64         `json:"residual"`
 	Took      time.Duration `json:"took_ns"`
 	Aborted   bool          `json:"aborted"`
+	Running   bool          `json:"running"`
 	Host      *TraceHost    `json:"host"`
 	Medium    *TraceMedium  `json:"medium"`
 	Initiator string        `json:"by"`

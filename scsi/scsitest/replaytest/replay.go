@@ -239,7 +239,7 @@ func (p *replayer) command(e *filter.Entry) error {
 	cmd := &scsi.Command{Nexus: h.nexus, In: in, Out: out, Length: e.Length}
 	copy(cmd.CDB[:], e.CDB)
 	err := p.rig.LU.Execute(p.ctx, cmd)
-	if e.Aborted {
+	if e.Aborted || e.Running {
 		return errors.Join(errs...) // the host saw nothing of it
 	}
 	errs = append(errs, in.Misuse, compareStatus(err, e), compareData(in, e))

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,8 +27,9 @@ type toy struct {
 	takes   int64 // bytes of data-out
 	ua      bool  // raised when a medium comes
 	held    bool
+	mu      sync.Mutex // guards nexuses
 	nexuses map[*scsi.Nexus]bool
-	ready   bool
+	ready   atomic.Bool
 	resets  int
 	slow    time.Duration // until a medium is ready
 }
@@ -55,24 +58,36 @@ func (d *toy) Execute(_ context.Context, cmd *scsi.Command) error {
 		_, err := io.Copy(io.Discard, io.LimitReader(cmd.Out, d.takes))
 		return err
 	}
-	if !d.ready {
+	if !d.ready.Load() {
 		return d.sense
 	}
 	return nil
 }
 
-func (d *toy) NexusJoined(n *scsi.Nexus) { d.nexuses[n] = true }
-func (d *toy) NexusLost(n *scsi.Nexus)   { delete(d.nexuses, n) }
-func (d *toy) Reset()                    { d.resets++ }
+func (d *toy) NexusJoined(n *scsi.Nexus) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.nexuses[n] = true
+}
+
+func (d *toy) NexusLost(n *scsi.Nexus) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.nexuses, n)
+}
+
+func (d *toy) Reset() { d.resets++ }
 
 func (d *toy) act(e filter.Entry) error {
 	if d.held && e.Event == filter.EventInsert {
 		return errors.New("held")
 	}
 	ready := func() {
-		d.ready = e.Event == filter.EventInsert
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.ready.Store(e.Event == filter.EventInsert)
 		for n := range d.nexuses {
-			if d.ready && d.ua {
+			if d.ready.Load() && d.ua {
 				n.Raise(scsi.ErrMediumMayHaveChanged)
 			}
 		}
@@ -85,7 +100,7 @@ func (d *toy) act(e filter.Entry) error {
 	return nil
 }
 
-func (d *toy) rig() Rig { return Rig{d, d.act, func() bool { return d.ready }} }
+func (d *toy) rig() Rig { return Rig{d, d.act, d.ready.Load} }
 
 // record has a host use the toy, and returns what a recorder made of it, as a
 // file that was written and read. commands is how often it asks for the state.
@@ -158,7 +173,7 @@ func TestReplay(t *testing.T) {
 		{"long answer", func(d *toy, _ *filter.Transcript) { d.answer = []byte("toys") }, "an answer of 4 bytes; in the transcript 3"},
 		{"beyond what is kept", func(d *toy, _ *filter.Transcript) { d.chunk = 8 }, "data with SHA-256"},
 		{"sense", func(d *toy, _ *filter.Transcript) { d.sense = scsi.ErrMediumNotPresentTrayOpen }, "sense 2/3A/02"},
-		{"status", func(d *toy, _ *filter.Transcript) { d.ready = true }, "status GOOD (<nil>); in the transcript CHECK CONDITION (2/3A/01"},
+		{"status", func(d *toy, _ *filter.Transcript) { d.ready.Store(true) }, "status GOOD (<nil>); in the transcript CHECK CONDITION (2/3A/01"},
 		{"data-out", func(d *toy, _ *filter.Transcript) { d.takes = 5 }, "5 bytes of data-out are read; in the transcript 4"},
 		{"unit attention", func(d *toy, _ *filter.Transcript) { d.ua = false }, `unit attentions that wait: []; in the transcript ["6/28/00"]`},
 		{"operator", func(d *toy, _ *filter.Transcript) { d.held = true }, `the operator gets held; in the transcript ""`},
