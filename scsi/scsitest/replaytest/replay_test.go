@@ -46,14 +46,15 @@ func (d *toy) Execute(_ context.Context, cmd *scsi.Command) error {
 	case 0x12:
 		return cmd.In.Reply(d.answer)
 	case 0x28:
-		_, _ = cmd.In.Begin(2 * 2048)
-		for i := range 2 {
+		take, err := cmd.In.Begin(2 * 2048)
+		for i := byte(0); take > 0 && err == nil; i++ {
 			p, _ := cmd.In.Buffer()
+			p = p[:min(2048, len(p))]
 			clear(p)
-			p[0] = byte(i) * d.chunk
-			_ = cmd.In.Send(2048)
+			p[0] = i * d.chunk
+			take, err = take-int64(len(p)), cmd.In.Send(len(p))
 		}
-		return nil
+		return err
 	case 0x55:
 		_, err := io.Copy(io.Discard, io.LimitReader(cmd.Out, d.takes))
 		return err
@@ -101,6 +102,34 @@ func (d *toy) act(e filter.Entry) error {
 }
 
 func (d *toy) rig() Rig { return Rig{d, d.act, d.ready.Load} }
+
+// FuzzReplay replays files of anybody: no panic, no end that does not come.
+func FuzzReplay(f *testing.F) {
+	const header = `{"spindle_transcript":1}` + "\n"
+	f.Add([]byte(header + `{"n":1,"time":"2026-11-26T00:00:00Z","event":"nexus-joined","nexus":1,"host":{"initiator":"a","protocol":"usb","isid":"0102"},"pending":["6/29/00"]}
+{"n":3,"time":"2027-11-26T00:00:00Z","nexus":1,"cdb":"120000002400","length":36,"status":"GOOD","total":3,"in":3,"data":"746f79","pending":["6/28/00"]}
+{"n":2,"event":"insert","medium":{"name":"a"}}
+{"n":4,"event":"ready"}
+{"n":5,"nexus":7,"cdb":"5510","out":1,"out_data":"00","length":4096}
+{"n":6,"event":"reset"}
+{"n":7,"event":"nexus-lost","nexus":1}`))
+	f.Add([]byte(header + `{"event":"lost","lost":3}
+{"n":4,"event":"host-eject","base":true}
+{"n":5,"cdb":"28","length":4096,"sense":"700006000000000a00000000290000000000","status":"CHECK CONDITION"}
+{"n":6,"event":"lost","lost":3}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		tr, err := filter.ReadTranscript(bytes.NewReader(text))
+		if err != nil || len(tr.Entries) > 1000 {
+			return
+		}
+		synctest.Test(t, func(t *testing.T) {
+			d := newToy()
+			if errs := Replay(t.Context(), tr, d.rig()); len(errs) > len(tr.Entries) {
+				t.Errorf("%d errors of %d entries", len(errs), len(tr.Entries))
+			}
+		})
+	})
+}
 
 // record has a host use the toy, and returns what a recorder made of it, as a
 // file that was written and read. commands is how often it asks for the state.
