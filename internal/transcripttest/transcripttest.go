@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -30,12 +31,12 @@ import (
 )
 
 // Discs are the media that kept transcripts name, as images.
-func Discs() map[string][]byte {
+var Discs = sync.OnceValue(func() map[string][]byte {
 	return map[string][]byte{
 		"boot.iso":   fixture.BootDisc("SPINDLE_BOOT"),
 		"second.iso": fixture.BootDisc("SPINDLE_SECOND"),
 	}
-}
+})
 
 // Replay makes the drive that a transcript is of, replays it there, and returns
 // each difference, or what is wrong with the transcript.
