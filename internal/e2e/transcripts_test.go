@@ -30,7 +30,7 @@ var takings = []taking{
 	{"edk2", false, []string{"ovmf"}, bootBy(true, func(r *traceRig) []string { return lab.SCSI(r.url(), "scsi-generic") })},
 	{"edk2-usb", false, []string{"ovmf"}, bootBy(true, func(r *traceRig) []string { return lab.USB(r.url(), "scsi-generic") })},
 	{"qemu", true, nil, bootBy(false, func(r *traceRig) []string { return lab.SCSI(r.url(), "scsi-cd") })},
-	{"ipxe", false, nil, bootBy(false, ipxe)},
+	{"ipxe", false, []string{"pxe-virtio.rom"}, bootBy(false, ipxe)},
 	{"linux-iscsi", false, []string{"kernel", "iscsistart"}, takeLinux},
 	{"linux-usb", false, []string{"kernel", "usbip"}, takeLinuxUSB},
 }

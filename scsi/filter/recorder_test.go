@@ -174,16 +174,18 @@ func TestRingBounds(t *testing.T) {
 			for i := range tt.n {
 				cmd := &scsi.Command{Nexus: a, CDB: scsi.CDB{0x55, 8: byte(i)}, In: &scsitest.DataIn{}, Out: bytes.NewReader(make([]byte, tt.out))}
 				_ = lu.Execute(t.Context(), cmd)
-				sum := 0
+				sum := MaxEntries * slotSize
 				for n := r.ring.tail; i%500 == 0 && n < r.ring.head; n++ {
-					sum += slotSize + len(r.ring.extra[n%MaxEntries])
+					sum += len(r.ring.extra[n%MaxEntries])
 				}
 				if r.ring.bytes > MaxBytes || i%500 == 0 && sum != r.ring.bytes {
 					t.Fatalf("after %d commands the ring counts %d bytes and has %d; %d is the most", i, r.ring.bytes, sum, MaxBytes)
 				}
 			}
-			size := slotSize + tt.out
-			want := min(MaxEntries, MaxBytes/size)
+			want := MaxEntries
+			if tt.out > 0 {
+				want = (MaxBytes - MaxEntries*slotSize) / tt.out
+			}
 			got := entries(t, r)
 			head := []Entry{
 				{Event: EventGap, Lost: uint64(6 + tt.n - want)},

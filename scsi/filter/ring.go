@@ -11,7 +11,7 @@ import (
 // Bounds of the ring of a drive, and of what it keeps of one command.
 const (
 	MaxEntries = 4096
-	MaxBytes   = 4 << 20 // of all entries
+	MaxBytes   = 4 << 20 // of all entries, and of the room for them
 	MaxData    = 256     // bytes of data-in
 	MaxOut     = 4 << 10 // bytes of data-out
 )
@@ -64,7 +64,7 @@ type ring struct {
 	slots      []slot   // MaxEntries, by number modulo MaxEntries
 	extra      [][]byte // beside slots: data-out, or an event
 	head, tail uint64   // numbers of the next entry and of the oldest
-	bytes      int      // of the entries
+	bytes      int      // of slots, all of which are there from the start, and extra
 	ids        map[*scsi.Nexus]uint32
 	lastID     uint32
 	base       base
@@ -80,6 +80,7 @@ type follower struct{ more chan struct{} } // buffered
 
 func (r *ring) init() {
 	r.slots, r.extra = make([]slot, MaxEntries), make([][]byte, MaxEntries)
+	r.bytes = MaxEntries * slotSize
 	r.ids, r.followers = map[*scsi.Nexus]uint32{}, map[*follower]struct{}{}
 	r.allowance = hashSaved
 	r.base.hosts = map[uint32]saved{}
@@ -147,13 +148,12 @@ func (r *ring) leave(c *capture, extra []byte) {
 
 // put is add with the mutex held.
 func (r *ring) put(s *slot, extra []byte) {
-	size := slotSize + len(extra)
-	for r.head-r.tail == MaxEntries || r.bytes+size > MaxBytes {
+	for r.head-r.tail == MaxEntries || r.bytes+len(extra) > MaxBytes {
 		r.evict()
 	}
 	i := r.head % MaxEntries
 	r.slots[i], r.extra[i] = *s, extra
-	r.bytes += size
+	r.bytes += len(extra)
 	r.head++
 	r.tell()
 }
@@ -179,7 +179,7 @@ func (r *ring) id(n *scsi.Nexus, k kind) uint32 {
 func (r *ring) evict() {
 	i := r.tail % MaxEntries
 	r.base.after(&r.slots[i], r.extra[i])
-	r.bytes -= slotSize + len(r.extra[i])
+	r.bytes -= len(r.extra[i])
 	r.extra[i] = nil
 	r.tail++
 }
