@@ -86,12 +86,13 @@ func (d *toy) act(e filter.Entry) error {
 	ready := func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.ready.Store(e.Event == filter.EventInsert)
+		in := e.Event == filter.EventInsert
 		for n := range d.nexuses {
-			if d.ready.Load() && d.ua {
+			if in && d.ua {
 				n.Raise(scsi.ErrMediumMayHaveChanged)
 			}
 		}
+		d.ready.Store(in) // after the unit attention, as a drive has to
 	}
 	if d.slow > 0 {
 		time.AfterFunc(d.slow, ready)
@@ -239,7 +240,7 @@ func TestReplay(t *testing.T) {
 // drive is brought to where the rest begins.
 func TestReplayAfterLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr := record(t, newToy(), 2*filter.MaxEntries)
+		tr := record(t, newToy(), filter.MaxEntries+100)
 		if tr.Entries[0].Event != filter.EventGap || !tr.Entries[1].Base || !tr.Entries[2].Base {
 			t.Fatalf("the transcript begins %+v", tr.Entries[:3])
 		}
