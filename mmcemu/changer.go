@@ -25,7 +25,7 @@ type Slot struct {
 	// Open opens the disc when a host loads it; nil for an empty slot. It is
 	// called without the drive's mutex, on the goroutine of the host's command
 	// and with its context, and returns soon when that is done.
-	Open func(ctx context.Context) (Medium, error)
+	Open func(ctx context.Context) (Medium, error) `json:"-"`
 }
 
 // A SlotStatus is a slot as it is.

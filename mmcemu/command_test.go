@@ -13,6 +13,7 @@ import (
 	"spindle/isostore/disc"
 	"spindle/isostore/disc/disctest"
 	"spindle/scsi"
+	"spindle/scsi/filter"
 	"spindle/scsi/scsitest"
 )
 
@@ -146,6 +147,9 @@ func TestContract(t *testing.T) {
 					return newDrive(t, nil)
 				}
 				return newDrive(t, tt.disc())
+			}, func(lu scsi.LogicalUnit) scsi.LogicalUnit {
+				_, recorded := filter.Record(lu)
+				return recorded
 			})
 		})
 	}

@@ -59,14 +59,14 @@ type Options struct {
 	// only while something is to be heard; it must not block, since later frames
 	// would come late. Without Audio nothing is read to play: a play then does
 	// not find out that storage fails.
-	Audio func(pcm []byte)
+	Audio func(pcm []byte) `json:"-"`
 
-	Log *slog.Logger
+	Log *slog.Logger `json:"-"`
 	// OnEvent is told what happens in the drive. It is called without the
 	// drive's mutex, from whatever goroutine made it happen, and should return
 	// soon: it may hold up the command that it tells about. Two events that
 	// happen at once may come in either order: Status says what is.
-	OnEvent func(Event)
+	OnEvent func(Event) `json:"-"`
 	// Ports are what [Drive.Ports] returned before a restart.
 	Ports []PortRecord
 }
@@ -239,9 +239,9 @@ type Status struct {
 	Holders  []Holder
 	Nexuses  []NexusStatus // the oldest first
 	Audio    Audio
-	Slots    []SlotStatus  // of a changer
-	Slot     int           // number of the slot whose disc is, or was last, in the drive
-	InSlot   bool          // Medium is of that slot
+	Slots    []SlotStatus // of a changer
+	Slot     int          // number of the slot whose disc is, or was last, in the drive
+	InSlot   bool         // Medium is of that slot
 }
 
 // A NexusStatus is a host that is connected to the drive.

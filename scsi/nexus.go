@@ -100,3 +100,11 @@ func (n *Nexus) Drop(s Sense) {
 
 // Pending reports whether a unit attention waits to be told.
 func (n *Nexus) Pending() bool { return n.pending.Load() > 0 }
+
+// AppendPending appends the unit attentions that wait to be told, the oldest
+// first, to s. There are eight at most.
+func (n *Nexus) AppendPending(s []Sense) []Sense {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append(s, n.ua...)
+}

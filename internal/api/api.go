@@ -33,6 +33,10 @@ type Tray interface {
 	// Listen returns what the drive plays from now on. The channel is closed
 	// when the drive goes; stop ends the listening and is to be called.
 	Listen() (frames <-chan client.AudioFrame, stop func())
+	// Trace sends what the drive's flight recorder holds, as values that are
+	// a line of JSON each, a header first; then, to follow, what comes until
+	// ctx is done.
+	Trace(ctx context.Context, follow bool, send func(lines ...any) error) error
 }
 
 // A Service is the daemon. An error that is a *client.Error is answered with
@@ -70,6 +74,7 @@ func New(s Service, log *slog.Logger) http.Handler {
 	mux.HandleFunc("POST /v1/drives/{drive}/insert", h.insert)
 	mux.HandleFunc("POST /v1/drives/{drive}/eject", h.eject)
 	mux.HandleFunc("GET /v1/drives/{drive}/listen", h.listen)
+	mux.HandleFunc("GET /v1/drives/{drive}/trace", h.trace)
 	mux.HandleFunc("GET /v1/health", h.health)
 	mux.HandleFunc("GET /v1/events", h.events)
 	mux.HandleFunc("/", h.notFound)

@@ -58,6 +58,17 @@ func (f *fake) Listen() (<-chan client.AudioFrame, func()) {
 	return frames, func() { f.did = "stop" }
 }
 
+func (f *fake) Trace(_ context.Context, follow bool, send func(...any) error) error {
+	f.did = "trace"
+	if follow {
+		f.did += " on"
+	}
+	if f.err != nil {
+		return f.err
+	}
+	return errors.Join(send("header"), send(1, 2))
+}
+
 // A fakeService is fake with the status of a service.
 type fakeService struct{ *fake }
 
@@ -114,6 +125,10 @@ func TestRequests(t *testing.T) {
 		{insert, `{"image":1}`, nil, 400, `request: `, ""},
 		{insert, `{"image":"a"}{"image":"b"}`, nil, 400, `more than one`, ""},
 		{insert, `{"image":"` + strings.Repeat("a", maxBody) + `"}`, nil, 400, `too large`, ""},
+		{"GET /v1/drives/cd0/trace", "", nil, 200, "\"header\"\n1\n2\n", "trace"},
+		{"GET /v1/drives/cd0/trace?follow=1", "", nil, 200, "\"header\"\n1\n2\n", "trace on"},
+		{"GET /v1/drives/cd0/trace", "", errors.New("broken"), 500, `{"error":"broken"}`, "trace"},
+		{"GET /v1/drives/cd1/trace", "", nil, 404, `"no drive","hint":"cd0"`, ""},
 		{"POST /v1/drives/cd1/eject", `{}`, nil, 404, `"no drive","hint":"cd0"`, ""},
 		{"GET /v1/drives/cd0/eject", "", nil, 404, `is not of this API`, ""},
 		{"GET /v2/status", "", nil, 404, `GET /v2/status is not of this API`, ""},
@@ -125,8 +140,10 @@ func TestRequests(t *testing.T) {
 		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.answer) || f.did != tt.did {
 			t.Errorf("%s %.40s: %d %s, did %q; want %d %s, %q", tt.request, tt.body, w.Code, w.Body, f.did, tt.status, tt.answer, tt.did)
 		}
-		if !json.Valid(w.Body.Bytes()) {
-			t.Errorf("%s: answer is not JSON: %s", tt.request, w.Body)
+		for line := range bytes.Lines(w.Body.Bytes()) {
+			if !json.Valid(line) {
+				t.Errorf("%s: answer is not JSON: %s", tt.request, line)
+			}
 		}
 	}
 }

@@ -25,6 +25,7 @@ import (
 type drive struct {
 	cfg    config.Drive
 	emu    *mmcemu.Drive
+	rec    *filter.Recorder
 	unit   *target.Unit
 	target *target.Target
 	serial string
@@ -93,12 +94,14 @@ func (d *Daemon) newDrive(c config.Drive, st *driveState) *drive {
 	dr.serial = o.Serial
 	o.Slots, o.Log, o.Ports, o.Audio = d.slots(dr), log, st.DrivePorts, dr.speaker.hear
 	o.OnEvent = func(e mmcemu.Event) {
+		dr.note(e)
 		if dr.inbox.add(e) {
 			d.loop.post(func() { d.onEvents(dr) })
 		}
 	}
 	dr.emu = mmcemu.New(o)
-	lu := watched{dr.emu, dr.emu, func() { d.loop.post(d.sessionsChanged) }}
+	rec, lu := filter.Record(watched{dr.emu, dr.emu, func() { d.loop.post(d.sessionsChanged) }})
+	dr.rec = rec
 	dr.unit = target.NewUnit(c.Name, filter.Trace(lu, log), target.UnitOptions{
 		Log: log, UAOnReturn: c.UAOnReturn, Ports: st.UnitPorts,
 	})
@@ -111,6 +114,7 @@ func (d *Daemon) newDrive(c config.Drive, st *driveState) *drive {
 func (dr *drive) close() {
 	dr.emu.Close()
 	dr.speaker.close()
+	dr.rec.Close()
 }
 
 func (dr *drive) newTarget() {
@@ -170,6 +174,7 @@ func (w watched) NexusLost(n *scsi.Nexus) {
 // for a restart after one.
 func (dr *drive) reopen(ctx context.Context) error {
 	n := &scsi.Nexus{Initiator: "spindle", Since: time.Now()}
+	dr.rec.Event(filter.Entry{Event: filter.EventReopen})
 	dr.emu.NexusJoined(n)
 	defer dr.emu.NexusLost(n)
 	for {

@@ -158,7 +158,7 @@ func (d *Daemon) followHosts() {
 
 // hostTook takes out of our drive what a host ejected from the follower's.
 func (d *Daemon) hostTook(dr *drive) {
-	if err := dr.emu.Eject(begunOnly, true); err != nil {
+	if err := dr.eject(true); err != nil {
 		d.log.Error("eject", "drive", dr.cfg.Name, "error", err)
 	}
 	dr.path, dr.state.Disc, dr.state.Open = "", "", false

@@ -52,8 +52,7 @@ func (d *Daemon) place(dr *drive, act uint64, o opened, force bool) error {
 		o.drop()
 		return err
 	}
-	err := dr.emu.Insert(begunOnly, mmcemu.Medium{Disc: o.disc, Name: o.name, ID: o.id, Slot: dr.slotOf(o) + 1}, force)
-	if err != nil && !errors.Is(err, errBegun) {
+	if err := dr.insert(o, force); err != nil {
 		return d.heldError(dr, err)
 	}
 	dr.path, dr.odd = o.path, o.odd
@@ -70,7 +69,7 @@ func (d *Daemon) takeOut(dr *drive, act uint64, force bool) error {
 	if err := d.hand(dr, force, func(k follower, lun int) error { return k.eject(lun, force) }); err != nil {
 		return err
 	}
-	if err := dr.emu.Eject(begunOnly, force); err != nil {
+	if err := dr.eject(force); err != nil {
 		return d.heldError(dr, err)
 	}
 	dr.path, dr.odd = "", nil

@@ -74,8 +74,11 @@ var sets = map[string][]string{
 	"ovmf":   {"qemu-system-x86_64", "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"},
 }
 
-// firmware is where Debian's packages put firmware images.
-const firmware = "/usr/share/OVMF"
+// Where Debian's packages put firmware images, and iPXE for QEMU's network cards.
+const (
+	firmware = "/usr/share/OVMF"
+	roms     = "/usr/lib/ipxe/qemu"
+)
 
 // find returns the path of one tool or file and whether it is an unpacked one.
 func find(name string) (path string, unpacked bool, err error) {
@@ -85,6 +88,11 @@ func find(name string) (path string, unpacked bool, err error) {
 		return path, true, err
 	case strings.HasSuffix(name, ".fd"):
 		path = filepath.Join(firmware, name)
+		_, err = os.Stat(path)
+		return path, false, err
+	}
+	if strings.HasSuffix(name, ".rom") {
+		path = filepath.Join(roms, name)
 		_, err = os.Stat(path)
 		return path, false, err
 	}

@@ -22,6 +22,7 @@ func (able) Reset()                       {}
 func TestHidesNothing(t *testing.T) {
 	debug := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	filters := map[string]scsitest.Wrap{
+		"record":    func(lu scsi.LogicalUnit) scsi.LogicalUnit { _, out := Record(lu); return out },
 		"trace":     func(lu scsi.LogicalUnit) scsi.LogicalUnit { return Trace(lu, debug) },
 		"trace off": func(lu scsi.LogicalUnit) scsi.LogicalUnit { return Trace(lu, slog.New(slog.DiscardHandler)) },
 	}

@@ -74,6 +74,21 @@ func (c *Client) Eject(ctx context.Context, drive string, r EjectRequest) (d Dri
 	return d, c.do(ctx, http.MethodPost, "/v1/drives/"+url.PathEscape(drive)+"/eject", r, &d)
 }
 
+// Trace returns what the flight recorder of a drive holds, as JSON Lines: a
+// header, then a line for each entry, of which [TraceEntry] is what people want
+// to see. With follow it goes on until ctx is done or the drive is made anew.
+func (c *Client) Trace(ctx context.Context, drive string, follow bool) (io.ReadCloser, error) {
+	path := "/v1/drives/" + url.PathEscape(drive) + "/trace"
+	if follow {
+		path += "?follow=1"
+	}
+	resp, err := c.send(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
 // Health returns when the daemon's loop and its API have turned.
 func (c *Client) Health(ctx context.Context) error {
 	return c.do(ctx, http.MethodGet, "/v1/health", nil, nil)
