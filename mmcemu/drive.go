@@ -29,9 +29,11 @@ type Options struct {
 	Serial   string // at least 12 characters of 0-9 and A-Z
 	NAA      uint64 // designator, a locally assigned 3xxxxxxxxxxxxxxxh; 0 makes one of Serial
 
+	// Host is the kind of host that media changes are shown to, one of [Hosts];
+	// by default, and for any other, one that suits them all.
+	Host string
 	// SwapHold is how long at most a swap leaves the drive empty for hosts to
-	// notice that the old medium went: by default 2.5 s, since hosts poll each
-	// 1 or 2 s. It ends sooner when every nexus has been told. Negative is none.
+	// notice that the old medium went: 0 is what suits Host, negative is none.
 	SwapHold time.Duration
 	// LoadTime is how long a disc takes to become ready in a closed tray.
 	LoadTime time.Duration
@@ -59,14 +61,18 @@ type Drive struct {
 
 	mu        sync.Mutex
 	closed    bool
-	open      bool        // the tray
-	disc      *medium     // in the closed drive or on the open tray; nil for none
-	loading   *time.Timer // runs while disc becomes ready
-	readyAt   time.Time   // when loading ends
-	removedAt time.Time   // when the last medium stopped being ready
-	ejectedBy *scsi.Nexus // whose eject left the disc on the open tray
-	change    *change     // an operator's insert that is not complete
-	serial    int         // of the last medium, to name those without an ID
+	open      bool          // the tray
+	disc      *medium       // in the closed drive or on the open tray; nil for none
+	seq       sequence      // how changes are shown
+	loadTime  time.Duration // of the next load
+	loading   *time.Timer   // runs while disc becomes ready
+	loadTotal time.Duration // that loading takes
+	readyAt   time.Time     // when loading ends
+	removedAt time.Time     // when the last medium stopped being ready
+	ejectedBy *scsi.Nexus   // whose eject left the disc on the open tray
+	change    *change       // an operator's insert that is not complete
+	requested bool          // an operator waits for hosts to eject
+	serial    int           // of the last medium, to name those without an ID
 	nexuses   map[*scsi.Nexus]*nexus
 	ports     []PortRecord // of nexuses lost, oldest first
 	pages     [][]byte     // current values, beside modePages
@@ -97,14 +103,12 @@ func New(o Options) *Drive {
 		fmt.Fprintf(h, "%s %s", o.Vendor, o.Serial)
 		o.NAA = h.Sum64()&(1<<60-1) | 3<<60
 	}
-	if o.SwapHold == 0 {
-		o.SwapHold = 2500 * time.Millisecond
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &Drive{o: o, log: o.Log, commands: newCommandTable(), nexuses: make(map[*scsi.Nexus]*nexus)}
 	d.pages = defaultPages()
+	d.setPace(Pace{o.Host, o.SwapHold, o.LoadTime})
 	for _, r := range o.Ports {
 		d.remember(r)
 	}
@@ -185,6 +189,7 @@ type Status struct {
 	Medium   string // name of the medium, also when it lies on the open tray
 	MediumID string
 	Next     string // name of the medium that is about to be inserted
+	NextID   string
 	Kind     string // CD, DVD or BD
 	Blocks   int64  // of 2048 bytes
 	Holders  []Holder
@@ -208,7 +213,7 @@ func (d *Drive) Status() Status {
 		s.Kind, s.Blocks = m.layout.Kind.String(), int64(m.blocks())
 	}
 	if d.change != nil {
-		s.Next = d.change.m.name
+		s.Next, s.NextID = d.change.m.name, d.change.m.id
 	}
 	for n := range d.nexuses {
 		s.Nexuses = append(s.Nexuses, NexusStatus{n.Initiator, n.Address, n.Since})

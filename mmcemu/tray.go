@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"spindle/scsi"
@@ -26,27 +25,11 @@ import (
 // another inserted, before it was ready.
 var ErrSuperseded = errors.New("superseded by a later insert or eject")
 
-// A Holder is a host that prevents removal of the medium.
-type Holder struct {
-	Name  string    // initiator
-	Since time.Time // when it began to
-}
-
-// A HeldError says who prevents the tray from opening.
-type HeldError struct{ Holders []Holder }
-
-func (e *HeldError) Error() string {
-	names := make([]string, len(e.Holders))
-	for i, h := range e.Holders {
-		names[i] = fmt.Sprintf("%s since %s", h.Name, h.Since.Format(time.DateTime))
-	}
-	return "tray is held by " + strings.Join(names, ", ")
-}
-
 // A change is an operator's insert on its way.
 type change struct {
 	m     *medium
 	timer *time.Timer // ends the wait for hosts to notice
+	ends  time.Time   // when it ends at the latest
 	done  chan struct{}
 	err   error // set before done is closed
 }
@@ -90,7 +73,8 @@ func (d *Drive) beginChange(m *medium, force bool) (*change, error) {
 	}
 	c := &change{m: m, done: make(chan struct{})}
 	d.change = c
-	if wait := time.Until(d.removedAt.Add(d.o.SwapHold)); wait > 0 && !d.allTold() {
+	if wait := time.Until(d.removedAt.Add(d.seq.hold)); wait > 0 && !d.allTold() {
+		c.ends = time.Now().Add(wait)
 		c.timer = time.AfterFunc(wait, func() {
 			d.mu.Lock()
 			defer d.unlock()
@@ -116,13 +100,13 @@ func (d *Drive) placeDisc(c *change) {
 
 // load begins to make the disc in the closed tray ready.
 func (d *Drive) load() {
-	if d.o.LoadTime <= 0 {
+	if d.loadTime <= 0 {
 		d.publish()
 		return
 	}
-	d.readyAt = time.Now().Add(d.o.LoadTime)
+	d.loadTotal, d.readyAt = d.loadTime, time.Now().Add(d.loadTime)
 	var timer *time.Timer
-	timer = time.AfterFunc(d.o.LoadTime, func() {
+	timer = time.AfterFunc(d.loadTime, func() {
 		d.mu.Lock()
 		defer d.unlock()
 		if d.loading == timer {
@@ -143,7 +127,7 @@ func (d *Drive) load() {
 func (d *Drive) publish() {
 	d.loading = nil
 	for n, st := range d.nexuses {
-		if st.ownLoad = n == d.ejectedBy; st.ownLoad {
+		if st.ownLoad = n == d.ejectedBy && !d.seq.tellsOwnLoad; st.ownLoad {
 			st.seen = d.disc.id
 		} else {
 			n.Raise(scsi.ErrMediumMayHaveChanged)
@@ -185,7 +169,7 @@ func (d *Drive) withdraw() {
 // takeOut removes the disc from the drive or its tray.
 func (d *Drive) takeOut() {
 	d.withdraw()
-	d.ejectedBy = nil
+	d.ejectedBy, d.requested = nil, false
 	if d.disc != nil {
 		d.garbage = append(d.garbage, d.disc)
 		d.disc = nil
@@ -229,38 +213,6 @@ func (d *Drive) Eject(_ context.Context, force bool) error {
 	return nil
 }
 
-// claim checks that an operator may open the tray. Refused, it asks the hosts
-// to let go, as the button of a locked drive does; forced, it is the paper
-// clip and clears what prevents.
-func (d *Drive) claim(force bool) error {
-	if !d.held() {
-		return nil
-	}
-	if !force {
-		d.requestEject()
-		return &HeldError{d.holders()}
-	}
-	for _, st := range d.nexuses {
-		st.prevent, st.persistent = false, false
-	}
-	return nil
-}
-
-// held reports whether the tray cannot be opened by its button: a plain
-// prevention holds a medium, a persistent one the tray also when it is empty
-// (MMC-6, PREVENT ALLOW MEDIUM REMOVAL).
-func (d *Drive) held() bool {
-	if d.open {
-		return false
-	}
-	for _, st := range d.nexuses {
-		if st.persistent || st.prevent && d.disc != nil {
-			return true
-		}
-	}
-	return false
-}
-
 // hostEject is START STOP UNIT with LOEJ and without START.
 func (d *Drive) hostEject(n *scsi.Nexus) error {
 	d.mu.Lock()
@@ -278,11 +230,12 @@ func (d *Drive) hostEject(n *scsi.Nexus) error {
 	if d.disc == nil {
 		return nil
 	}
+	remove := d.o.RemoveOnEject || d.requested
 	d.emit(Event{
 		Kind: EventHostOut, Medium: d.disc.name, MediumID: d.disc.id,
-		Nexus: n.Initiator, Removed: d.o.RemoveOnEject,
+		Nexus: n.Initiator, Removed: remove,
 	})
-	if d.o.RemoveOnEject {
+	if remove {
 		d.takeOut()
 	} else {
 		d.withdraw()
@@ -292,20 +245,24 @@ func (d *Drive) hostEject(n *scsi.Nexus) error {
 }
 
 // hostLoad is START STOP UNIT with LOEJ and START: the tray closes, and a disc
-// that lies on it becomes ready again.
+// that lies on it becomes ready again, unless the sequence says that it stays.
 func (d *Drive) hostLoad(n *scsi.Nexus) {
 	d.mu.Lock()
 	defer d.unlock()
 	if !d.open {
 		return
 	}
-	d.open = false
 	if d.disc == nil {
+		d.open = false
+		return
+	}
+	if d.ejectedBy == n && d.seq.staysOut {
 		return
 	}
 	if d.ejectedBy != n {
 		d.ejectedBy = nil
 	}
+	d.open = false
 	d.emit(Event{Kind: EventHostIn, Medium: d.disc.name, MediumID: d.disc.id, Nexus: n.Initiator})
 	d.load()
 }
@@ -333,6 +290,5 @@ func (d *Drive) notReady(n *scsi.Nexus) error {
 
 // becomingReady is 2/04/01 with how far loading has come.
 func (d *Drive) becomingReady() scsi.Sense {
-	total := d.o.LoadTime
-	return scsi.ErrBecomingReady.Progress(int64(total-time.Until(d.readyAt)), int64(total))
+	return scsi.ErrBecomingReady.Progress(int64(d.loadTotal-time.Until(d.readyAt)), int64(d.loadTotal))
 }

@@ -196,8 +196,8 @@ func TestRequestEject(t *testing.T) {
 }
 
 func TestHeldErrorNamesHolder(t *testing.T) {
-	err := &HeldError{[]Holder{{"iqn.a", time.Date(2026, 11, 20, 1, 2, 3, 0, time.UTC)}}}
-	if want := "tray is held by iqn.a since 2026-11-20 01:02:03"; err.Error() != want {
+	err := &HeldError{[]Holder{{"iqn.a", "10.0.0.9:1234", time.Date(2026, 11, 20, 1, 2, 3, 0, time.UTC)}}}
+	if want := "tray is held by iqn.a from 10.0.0.9:1234 since 2026-11-20 01:02:03"; err.Error() != want {
 		t.Errorf("%q; want %q", err, want)
 	}
 }
