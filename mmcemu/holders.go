@@ -95,6 +95,9 @@ func (d *Drive) released(held bool, n *scsi.Nexus) {
 	}
 }
 
+// HeldBy is the error that says who holds the tray.
+func (d *Drive) HeldBy() *HeldError { return &HeldError{d.Holders()} }
+
 // Holders returns the hosts that prevent removal, the longest first.
 func (d *Drive) Holders() []Holder {
 	d.mu.Lock()

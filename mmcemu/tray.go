@@ -35,14 +35,18 @@ type change struct {
 }
 
 // Insert puts a medium into the drive, in place of the one that is there, and
-// returns when it is ready. The drive owns the disc from the call on and closes
-// it, also when Insert fails. When hosts hold the tray it asks them to let go
-// and returns a *[HeldError]; force clears what holds it.
+// returns when it is ready. When hosts hold the tray it asks them to let go and
+// returns a *[HeldError]; force clears what holds it. The drive owns the disc
+// from the call on and closes it, also when Insert fails, but for a HeldError:
+// then the disc is still the caller's, who may try again.
 //
 // ctx bounds the wait only: a change that was begun is completed.
 func (d *Drive) Insert(ctx context.Context, in Medium, force bool) error {
 	m := newMedium(in)
 	c, err := d.beginChange(m, force)
+	if _, held := errors.AsType[*HeldError](err); held {
+		return err
+	}
 	if err != nil {
 		m.release()
 		return err

@@ -32,6 +32,7 @@ type drive struct {
 	begun   uint64    // number of the last act that began
 	applied uint64    // number of the act that the tray shows
 	pending *pending  // an act by configuration that waits
+	request *attempt  // an act by a verb that waits
 	path    string    // of the image in the tray; empty for none
 	failed  bool      // state.Disc could not be opened
 	tried   string    // what the library said of state.Disc when that was last tried again
@@ -83,12 +84,9 @@ func (d *Daemon) newDrive(c config.Drive, st *driveState) *drive {
 	dr := &drive{cfg: c, state: st}
 	serial, naa := d.id.of(c.Name)
 	dr.serial = serial
-	hold := c.SwapHold
-	if hold == 0 {
-		hold = -1 // none
-	}
+	pace := paceOf(&c)
 	dr.emu = mmcemu.New(mmcemu.Options{
-		Serial: serial, NAA: naa, SwapHold: hold, RemoveOnEject: c.Eject == config.Remove,
+		Serial: serial, NAA: naa, Host: pace.Host, SwapHold: pace.SwapHold, LoadTime: pace.LoadTime, RemoveOnEject: c.Eject == config.Remove,
 		Log: log, Ports: st.DrivePorts,
 		OnEvent: func(e mmcemu.Event) {
 			if dr.inbox.add(e) {
@@ -102,6 +100,18 @@ func (d *Daemon) newDrive(c config.Drive, st *driveState) *drive {
 	})
 	dr.newTarget()
 	return dr
+}
+
+// paceOf is how the drive shows media changes: what may change while it is used.
+func paceOf(c *config.Drive) mmcemu.Pace {
+	p := mmcemu.Pace{Host: c.Host, SwapHold: c.SwapHold, LoadTime: c.SpinUp}
+	switch c.SwapHold {
+	case 0:
+		p.SwapHold = -1 // none
+	case config.ByHost:
+		p.SwapHold = 0
+	}
+	return p
 }
 
 func (dr *drive) newTarget() {

@@ -189,6 +189,7 @@ func (d *Daemon) apply(c *change) {
 	d.usb.want(d.wantedGadgets())
 	for _, dr := range replaced {
 		dr.emu.Close()
+		d.retire(dr, superseded(dr.cfg.Name))
 	}
 	d.save()
 	d.log.Info("configuration is in force", "file", c.cfg.Path, "changed", !c.diff.Empty())
@@ -212,8 +213,8 @@ func (d *Daemon) applyListeners(c *change) {
 }
 
 // applyDrives makes the drives those of the configuration, and returns those
-// that are no longer in service. A drive of which only the disc, what a reload
-// does to it, or nothing changed keeps its sessions.
+// that are no longer in service. A drive of which nothing changed that [rebuilt] asks
+// for keeps its sessions.
 func (d *Daemon) applyDrives(c *change) (gone []*drive) {
 	old := d.drives
 	d.drives = nil
@@ -233,6 +234,7 @@ func (d *Daemon) applyDrives(c *change) (gone []*drive) {
 		d.drives = append(d.drives, dr)
 		renamed := dr.cfg.Target != cfg.Target
 		dr.cfg = cfg
+		dr.emu.SetPace(paceOf(&cfg))
 		if renamed {
 			dr.newTarget()
 		}
@@ -256,7 +258,7 @@ func (d *Daemon) applyDrives(c *change) (gone []*drive) {
 // rebuilt reports whether a drive must be made anew: what changed is fixed
 // when it is made.
 func rebuilt(old, new config.Drive) bool {
-	return old.Eject != new.Eject || old.SwapHold != new.SwapHold || old.UAOnReturn != new.UAOnReturn || old.Medium != new.Medium
+	return old.Eject != new.Eject || old.UAOnReturn != new.UAOnReturn || old.Medium != new.Medium
 }
 
 // addDrive makes a new drive, with its disc already opened.

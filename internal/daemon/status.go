@@ -46,6 +46,9 @@ func (dr *drive) status() client.Drive {
 	if dr.pending != nil {
 		s.Pending = &client.Pending{Disc: dr.pending.disc, Since: dr.pending.since}
 	}
+	if a := dr.request; a != nil {
+		s.Request = &client.Request{Disc: a.o.name, Since: a.since, Until: a.until}
+	}
 	for _, n := range e.Nexuses {
 		s.Hosts = append(s.Hosts, client.Host(n))
 	}
@@ -58,7 +61,7 @@ func (dr *drive) status() client.Drive {
 func holdersOf(list []mmcemu.Holder) []client.Holder {
 	var out []client.Holder
 	for _, h := range list {
-		out = append(out, client.Holder{Initiator: h.Name, Since: h.Since})
+		out = append(out, client.Holder{Initiator: h.Name, Address: h.Address, Since: h.Since})
 	}
 	return out
 }
