@@ -3,6 +3,7 @@ package mmcemu
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,6 +44,7 @@ func always(row, cdb string, a answer) ask { return ask{row, cdb, a, a} }
 // was swapped for one of 200000 blocks.
 type host struct {
 	name         string
+	kind         string // of Options.Host; the default when empty
 	usb          bool
 	attach, open []ask
 	swapped      []ask // only disc counts
@@ -69,7 +71,7 @@ var (
 
 var hosts = []host{
 	{
-		name: "Linux, iSCSI",
+		name: "Linux, iSCSI", kind: "linux",
 		attach: append([]ask{
 			always("INQUIRY", "12 00 00 00 24", good("05800602 5b000002", 36)),
 			always("INQUIRY", "12 00 00 00 60", good("05800602 5b000002", 96)),
@@ -83,7 +85,7 @@ var hosts = []host{
 		swapped: []ask{newEvent, newTUR, {"TUR", tur, done, noDisc}, newSize, newRead},
 	},
 	{
-		name: "Linux, USB", usb: true,
+		name: "Linux, USB", kind: "linux", usb: true,
 		attach: append([]ask{
 			always("INQUIRY", "12 00 00 00 24", good("05800002 1f000000", 36)),
 			attend, ready,
@@ -93,7 +95,7 @@ var hosts = []host{
 		swapped: []ask{newEvent, newTUR, {"TUR", tur, done, noDisc}, newSize, newRead},
 	},
 	{
-		name: "Windows",
+		name: "Windows", kind: "windows",
 		attach: []ask{
 			always("INQUIRY", "12 00 00 00 24", good("05800602 5b", 36)),
 			always("INQUIRY", "12 00 00 00 60", good("05800602 5b", 96)),
@@ -131,7 +133,7 @@ var hosts = []host{
 		},
 	},
 	{
-		name: "macOS", usb: true,
+		name: "macOS", kind: "macos", usb: true,
 		attach: []ask{
 			always("INQUIRY", "12 00 00 00 24", good("0580", 36)),
 			{"GET CONFIGURATION", "46 02 00 00 00 00 00 00 04", good("00000014", 4), good("00000014", 4)},
@@ -167,7 +169,7 @@ var hosts = []host{
 		blind:   true, // with a disc in, it learns from the sense of a read
 	},
 	{
-		name: "EDK2, iSCSI",
+		name: "EDK2, iSCSI", kind: "firmware",
 		attach: []ask{
 			always("INQUIRY", "12 00 00 00 60", good("0580", 96)),
 			attend, ready, capacity, read16,
@@ -176,7 +178,7 @@ var hosts = []host{
 		blind:   true,
 	},
 	{
-		name: "EDK2, USB", usb: true,
+		name: "EDK2, USB", kind: "firmware", usb: true,
 		attach: []ask{
 			always("INQUIRY", "12 00 00 00 24", good("0580", 36)),
 			attend,
@@ -187,7 +189,7 @@ var hosts = []host{
 		blind:   true,
 	},
 	{
-		name: "SeaBIOS", usb: true,
+		name: "SeaBIOS", kind: "firmware", usb: true,
 		attach: []ask{
 			always("INQUIRY", "12 00 00 00 24", good("0580", 36)),
 			attend,
@@ -200,13 +202,13 @@ var hosts = []host{
 		blind:   true,
 	},
 	{
-		name:    "iPXE",
+		name: "iPXE", kind: "firmware",
 		attach:  []ask{attend, ready, capacity, read16, {"READ(10) 8 KiB", "28 00 00 00 00 20 00 00 04", good("00000001 00000020", 8192), noDisc}},
 		swapped: []ask{newTUR, {"TUR", tur, done, noDisc}, newSize, newRead},
 		blind:   true,
 	},
 	{
-		name: "QEMU iscsi",
+		name: "QEMU iscsi", kind: "firmware",
 		attach: []ask{
 			attend, ready,
 			always("INQUIRY", "12 00 00 00 40", good("05800602 5b", 64)),
@@ -303,32 +305,54 @@ func TestHostTable(t *testing.T) {
 				q.none.check(t, drive, n, q)
 			}
 		})
-		t.Run(h.name+"/swap", func(t *testing.T) { synctest.Test(t, h.testSwap) })
+		for _, kind := range slices.Compact([]string{"", h.kind}) {
+			t.Run(h.name+"/swap "+kind, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { h.testSwap(t, kind) })
+			})
+		}
 	}
 }
 
+// swapTakes is how long a swap by a sequence takes, when the host asks a second
+// after it began, and when it asks nothing.
+var swapTakes = map[string]struct{ polled, blind time.Duration }{
+	"":         {time.Second + linuxSettle, 2500 * time.Millisecond},
+	"linux":    {time.Second + linuxSettle, 0},
+	"windows":  {time.Second, 0},
+	"macos":    {0, 2500 * time.Millisecond},
+	"firmware": {0, 0},
+}
+
 // testSwap swaps the disc under the host, which polls once a second unless it
-// is blind, and then lets it find out.
-func (h host) testSwap(t *testing.T) {
+// is blind, and then lets it find out. The drive shows the swap as to any host,
+// or as to its kind.
+func (h host) testSwap(t *testing.T, kind string) {
 	drive := newDrive(t, newDisc(1, 100000))
+	drive.SetPace(Pace{Host: kind})
 	n := h.join(drive)
 	for _, q := range h.attach {
 		q.disc.check(t, drive, n, q)
 	}
 	start := time.Now()
+	var took time.Duration
 	swapped := make(chan struct{})
 	go func() {
 		insert(t, drive, newDisc(2, 200000), "two")
+		took = time.Since(start)
 		close(swapped)
 	}()
 	<-time.After(time.Second)
+	want := swapTakes[kind].blind
 	if !h.blind {
+		want = swapTakes[kind].polled
 		run(t, drive, n, gesn, nil)
-		run(t, drive, n, tur, emptyClose)
+		if kind != "windows" { // to whom the event says all
+			run(t, drive, n, tur, emptyClose)
+		}
 	}
 	<-swapped
-	if took := time.Since(start); h.blind != (took == 2500*time.Millisecond) {
-		t.Errorf("swap took %v", took)
+	if took != want {
+		t.Errorf("swap took %v; want %v", took, want)
 	}
 	for _, q := range h.swapped {
 		q.disc.check(t, drive, n, q)

@@ -142,7 +142,7 @@ func (d *Daemon) configured(dr *drive, o opened, force bool) {
 	act := dr.begin()
 	var err error
 	switch {
-	case dr.holds(o):
+	case d.has(dr, o):
 		// Hosts that read it need not see it go and come back.
 		o.drop()
 		dr.path = o.path
@@ -176,6 +176,19 @@ func (dr *drive) holds(o opened) bool {
 		return o.disc != nil && s.NextID == o.id
 	}
 	return o.disc != nil && (s.State == "ready" || s.State == "changing") && s.MediumID == o.id
+}
+
+// has is holds, also of a carrier that answers for the drive by itself: its host
+// may have ejected the disc a moment ago.
+func (d *Daemon) has(dr *drive, o opened) bool {
+	has := dr.holds(o)
+	if has && d.usb != nil {
+		_ = d.usb.follow(dr.cfg.Name, func(k follower, lun int) error {
+			has = k.path(lun) != ""
+			return nil
+		})
+	}
+	return has
 }
 
 // tryPending acts on a change that waits, when nobody holds the tray any more.

@@ -64,7 +64,7 @@ func (d *Daemon) perform(dr *drive, a *attempt) error {
 	switch {
 	case a.o.disc == nil:
 		err = d.takeOut(dr, a.act, a.way.Force)
-	case a.act >= dr.applied && dr.holds(a.o):
+	case a.act >= dr.applied && d.has(dr, a.o):
 		// Hosts that read it need not see it go and come back.
 		a.o.drop()
 		dr.path = a.o.path

@@ -166,6 +166,18 @@ func TestRequestIsGivenUp(t *testing.T) {
 	r.wants("ready a.iso")
 }
 
+// A daemon that stops does not wait for the hosts that a verb waits for.
+func TestRequestEndsWithDaemon(t *testing.T) {
+	r, _ := holdA(t, "")
+	done := r.ask(t.Context(), "insert b.iso", forLong)
+	r.end()
+	if err := done.end(t); err == nil {
+		t.Error("the verb succeeded")
+	}
+	r.restart(cd0HasA)
+	r.wants("ready a.iso")
+}
+
 // Of requests and other acts the latest stands.
 func TestRequestIsSuperseded(t *testing.T) {
 	for name, act := range map[string]func(r *rig) asked{
