@@ -25,6 +25,7 @@ type model struct {
 	ready   bool          // the last turn brought one
 	wentAt  time.Duration // when one last ceased to be
 	placeAt time.Duration // when coming is put into the drive
+	soonest time.Duration // when that is at the soonest: an eject may come that was asked for
 	latest  time.Duration // when that is at the latest
 	loading bool
 	readyAt time.Duration
@@ -164,14 +165,18 @@ func (m *model) insert(id string, force bool) (refused bool) {
 	if m.claim(force) {
 		return true
 	}
+	m.soonest, m.latest = m.now, m.now
+	if m.awaited && !force && m.disc != "" && !m.open {
+		m.soonest = m.now + 250*time.Millisecond
+	}
 	m.out()
 	m.coming, m.open = id, false
-	m.placeAt, m.latest = m.now, m.wentAt+m.seq.hold
-	if m.latest > m.now && m.anyUnaware() {
-		m.placeAt = m.latest
-		return false
+	if m.anyUnaware() {
+		m.latest = max(m.now, m.wentAt+m.seq.hold)
 	}
-	m.place()
+	m.latest = max(m.latest, m.soonest)
+	m.placeAt = m.latest
+	m.pass(0)
 	return false
 }
 
@@ -211,7 +216,7 @@ func (m *model) knowsEmpty(h *modelHost) {
 
 func (m *model) hurry() {
 	if m.coming != "" && m.seq.early && !m.anyUnaware() {
-		m.placeAt = min(m.now+m.seq.settle, m.latest)
+		m.placeAt = min(max(m.now+m.seq.settle, m.soonest), m.latest)
 		m.pass(0)
 	}
 }

@@ -274,6 +274,14 @@ var mutants = map[string]func() *mutant{
 			return d.Insert(ctx, in, force)
 		}}
 	},
+	"a swap does not wait for the eject that was asked for": func() *mutant {
+		return &mutant{insert: func(d *Drive, ctx context.Context, in Medium, force bool) error {
+			d.mu.Lock()
+			d.requested = false
+			d.unlock()
+			return d.Insert(ctx, in, force)
+		}}
+	},
 	"a disc is at once ready": func() *mutant {
 		return &mutant{insert: func(d *Drive, ctx context.Context, in Medium, force bool) error {
 			d.mu.Lock()

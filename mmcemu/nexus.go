@@ -177,6 +177,6 @@ func (d *Drive) allTold() bool {
 // afterTold goes on with a change that waited for the last nexus to be told.
 func (d *Drive) afterTold() {
 	if c := d.change; c != nil && c.timer != nil && d.disc == nil && d.seq.early && d.allTold() {
-		c.timer.Reset(min(d.seq.settle, time.Until(c.ends)))
+		c.timer.Reset(min(max(d.seq.settle, time.Until(c.floor)), time.Until(c.ends)))
 	}
 }

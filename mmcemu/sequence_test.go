@@ -179,3 +179,23 @@ func TestAwaitedEject(t *testing.T) {
 	insert(t, drive, d, "two")
 	walk(t, drive, a, step{tur, "", changed}, step{hostEject, "", nil}, step{hostLoad, "", nil}, step{tur, "", nil})
 }
+
+// TestObligingEject: the eject of a host that lets go since it was asked to does
+// not hit the next medium, also when a swap holds nothing.
+func TestObligingEject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		drive := newDriveFor(t, "firmware")
+		a := join(drive, "a")
+		walk(t, drive, a, step{prevent, "", nil})
+		drive.RequestEject()
+		drive.AwaitEject()
+		walk(t, drive, a, step{gesn, ejectRequested, nil}, step{allow, "", nil})
+		start := time.Now()
+		time.AfterFunc(100*time.Millisecond, func() { walk(t, drive, a, step{hostEject, "", nil}, step{tur, "", emptyOpen}) })
+		insert(t, drive, newDisc(2, 1000), "two")
+		if took := time.Since(start); took != oblige {
+			t.Errorf("the swap took %v; want %v", took, oblige)
+		}
+		walk(t, drive, a, step{gesn, newMedia, nil}, step{tur, "", changed}, step{tur, "", nil})
+	})
+}

@@ -29,6 +29,7 @@ var ErrSuperseded = errors.New("superseded by a later insert or eject")
 type change struct {
 	m     *medium
 	timer *time.Timer // ends the wait for hosts to notice
+	floor time.Time   // when it ends at the earliest
 	ends  time.Time   // when it ends at the latest
 	done  chan struct{}
 	err   error // set before done is closed
@@ -59,6 +60,11 @@ func (d *Drive) Insert(ctx context.Context, in Medium, force bool) error {
 	}
 }
 
+// oblige is how long at least the drive stays empty for a host that lets go of
+// a medium because it was asked to: it ejects next, and Linux tries again when
+// a unit attention comes between. The eject is not meant for the next medium.
+const oblige = 250 * time.Millisecond
+
 func (d *Drive) beginChange(m *medium, force bool) (*change, error) {
 	d.mu.Lock()
 	defer d.unlock()
@@ -68,6 +74,7 @@ func (d *Drive) beginChange(m *medium, force bool) (*change, error) {
 	if err := d.claim(force); err != nil {
 		return nil, err
 	}
+	asked := d.requested && !force && d.disc != nil && !d.open
 	d.abandonChange(ErrSuperseded)
 	d.takeOut()
 	d.open = false
@@ -77,7 +84,15 @@ func (d *Drive) beginChange(m *medium, force bool) (*change, error) {
 	}
 	c := &change{m: m, done: make(chan struct{})}
 	d.change = c
-	if wait := time.Until(d.removedAt.Add(d.seq.hold)); wait > 0 && !d.allTold() {
+	var wait time.Duration
+	if !d.allTold() {
+		wait = time.Until(d.removedAt.Add(d.seq.hold))
+	}
+	if asked {
+		c.floor = time.Now().Add(oblige)
+		wait = max(wait, oblige)
+	}
+	if wait > 0 {
 		c.ends = time.Now().Add(wait)
 		c.timer = time.AfterFunc(wait, func() {
 			d.mu.Lock()

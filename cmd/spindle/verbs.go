@@ -69,7 +69,7 @@ func (a *app) explain(ctx context.Context, c *client.Client, drive string) (stop
 				return
 			}
 			if d := s.Drive(drive); d != nil && d.Request != nil {
-				fmt.Fprintln(os.Stderr, printable(fmt.Sprintf("%s is held by %s; it was asked to let go, and has until %s (Ctrl-C ends the wait)",
+				fmt.Fprintln(os.Stderr, printable(fmt.Sprintf("%s is held by %s: waiting until %s for it to be let go (Ctrl-C ends that)",
 					d.Name, heldBy(d.Holders), clock(d.Request.Until))))
 				return
 			}

@@ -123,7 +123,7 @@ func (d *Daemon) lapse(dr *drive, a *attempt, wait time.Duration) {
 		held = d.heldError(dr, dr.emu.HeldBy())
 	}
 	err, _ := errors.AsType[*client.Error](held)
-	err.Message += fmt.Sprintf("; it was asked, and did not let go within %v", wait)
+	err.Message += fmt.Sprintf("; it was not let go within %v", wait)
 	d.log.Info("the request lapsed", "drive", dr.cfg.Name, "error", err)
 	d.endRequest(dr, err)
 }

@@ -7,10 +7,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"spindle/config"
+	"spindle/gadget/massstorage"
 	"spindle/internal/api/client"
 	"spindle/mmcemu"
 )
@@ -318,5 +320,63 @@ func TestHostsAgree(t *testing.T) {
 		if got := paceOf(&c); got != (mmcemu.Pace{Host: "macos", SwapHold: want, LoadTime: time.Minute}) {
 			t.Errorf("paceOf(hold %v) = %s", hold, fmt.Sprint(got))
 		}
+	}
+}
+
+// A fakeFollower is a carrier that answers for its drive by itself, as the
+// kernel's does: it tells nothing, and has a host that may hold its tray.
+type fakeFollower struct {
+	fakeCarrier
+	mu    sync.Mutex
+	held  bool
+	image string
+}
+
+func (f *fakeFollower) set(held bool, image string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held, f.image = held, image
+}
+
+func (f *fakeFollower) insert(_ int, path string, _ bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.held {
+		return kernelError(massstorage.ErrHeld)
+	}
+	f.image = path
+	return nil
+}
+
+func (f *fakeFollower) eject(lun int, force bool) error { return f.insert(lun, "", force) }
+
+func (f *fakeFollower) path(int) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.image
+}
+
+// TestRequestOfFollower: a carrier that tells nothing is asked again and again.
+func TestRequestOfFollower(t *testing.T) {
+	r := newRig(t)
+	r.start(cd0HasA)
+	f := &fakeFollower{fakeCarrier: fakeCarrier{name: "g0", log: &usbLog{}}, held: true, image: "a"}
+	r.d.usb.add(&running{wanted: wanted{drives: []string{"cd0"}}, carrier: f})
+	_, err := r.client.Eject(t.Context(), "cd0", client.EjectRequest{Wait: "10ms"})
+	if !isHeld(err) || !strings.Contains(err.Error(), "holds the tray") || !strings.Contains(err.Error(), "within 10ms") {
+		t.Errorf("eject: %v; want held", err)
+	}
+	done := r.ask(t.Context(), "insert b.iso", forLong)
+	if d := r.status().Drives[0]; len(d.Holders) != 1 || d.Holders[0].Initiator != "the USB host" {
+		t.Errorf("holders %+v; want the USB host", d.Holders)
+	}
+	f.set(false, "a")
+	r.must(done.end(t))
+	r.wants("ready b.iso")
+	// Its host ejects, which the daemon has not seen yet: an insert is one.
+	r.must(r.d.loop.call(t.Context(), func() { f.set(false, ""); r.d.followed = time.Now() }))
+	r.must(r.insert("b.iso", false))
+	if f.path(0) == "" {
+		t.Error("the disc that the host ejected is not in its tray again")
 	}
 }

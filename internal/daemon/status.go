@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -48,6 +49,9 @@ func (dr *drive) status() client.Drive {
 	}
 	if a := dr.request; a != nil {
 		s.Request = &client.Request{Disc: a.o.name, Since: a.since, Until: a.until}
+		if e, ok := errors.AsType[*client.Error](a.held); ok && len(s.Holders) == 0 {
+			s.Holders = e.Holders // that the drive itself does not see
+		}
 	}
 	for _, n := range e.Nexuses {
 		s.Hosts = append(s.Hosts, client.Host(n))
