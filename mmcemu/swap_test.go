@@ -126,8 +126,15 @@ func TestSupersede(t *testing.T) {
 // eight polls in a row at which GESN reports a change and TEST UNIT READY shows
 // neither a unit attention nor another presence, it gives GESN up for good.
 func TestLinuxEventAgreement(t *testing.T) {
+	for _, kind := range Hosts() {
+		t.Run(kind, func(t *testing.T) { testEventAgreement(t, kind) })
+	}
+}
+
+func testEventAgreement(t *testing.T, kind string) {
 	synctest.Test(t, func(t *testing.T) {
 		drive := newDrive(t, newDisc(0, 1000))
+		drive.SetPace(Pace{Host: kind})
 		a := join(drive, "a")
 		present := true
 		mismatches := 0
