@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -59,13 +60,16 @@ type Daemon struct {
 // A Drive is a table [drive.NAME], with [drive.NAME.iscsi].
 type Drive struct {
 	Name       string
-	Disc       string // name of an image in the library; empty leaves the tray empty
-	Medium     string // cd, dvd or bd; empty chooses by the image's size
-	OnReload   string // Hold or Force: a changed Disc under a tray that a host holds
-	Eject      string // Keep or Remove: what a host's eject does with the disc
-	SwapHold   time.Duration
-	UAOnReturn bool   // tell a host that comes back of the power on
-	Target     string // iSCSI target name; empty for the default one
+	Disc       string        // name of an image in the library; empty leaves the tray empty
+	Medium     string        // cd, dvd or bd; empty chooses by the image's size
+	OnReload   string        // Hold or Force: a changed Disc under a tray that a host holds
+	Eject      string        // Keep or Remove: what a host's eject does with the disc
+	Host       string        // kind of host that media changes are shown to: one of Hosts
+	SwapHold   time.Duration // how long a swap shows an empty tray at most, or ByHost
+	SpinUp     time.Duration // how long a disc takes to become ready
+	EjectWait  time.Duration // how long a verb waits for hosts to let go of the tray
+	UAOnReturn bool          // tell a host that comes back of the power on
+	Target     string        // iSCSI target name; empty for the default one
 
 	Discs       []string // names of images, one a slot of a changer, "" for an empty one; none for a drive of one disc
 	BlockLength int      // 512 or 2048; 0 for 2048
@@ -127,12 +131,18 @@ const (
 	Remove = "remove" // the disc is out, also after a restart
 )
 
+// Hosts are the values of Drive.Host, the default first.
+var Hosts = []string{"generic", "linux", "windows", "macos", "firmware"}
+
+// ByHost is the SwapHold that suits the drive's Host.
+const ByHost = time.Duration(math.MinInt64)
+
 // maxSize bounds a configuration file, in bytes.
 const maxSize = 1 << 20
 
 // NewDrive returns a drive with an empty tray and defaults.
 func NewDrive(name string) Drive {
-	return Drive{Name: name, OnReload: Hold, Eject: Keep, SwapHold: 2500 * time.Millisecond}
+	return Drive{Name: name, OnReload: Hold, Eject: Keep, Host: Hosts[0], SwapHold: ByHost, EjectWait: 30 * time.Second}
 }
 
 // Default returns what holds without a file: one drive, cd0.

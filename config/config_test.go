@@ -31,6 +31,9 @@ medium = "dvd"
 on_reload = "force"
 eject = "remove"
 swap_hold = "500ms"
+host = "macos"
+spin_up = "1.5s"
+eject_wait = "1m"
 ua_on_return = true
 [drive.cd0.iscsi]
 target = "iqn.2026-11.net.example:cd0"
@@ -48,10 +51,10 @@ func TestParse(t *testing.T) {
 		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260"}},
 		Daemon:  Daemon{State: "/s", Socket: "/run/x.sock", LogLevel: slog.LevelDebug, LogJSON: true},
 		Drives: []Drive{
-			{Name: "b", OnReload: Hold, Eject: Keep, SwapHold: 2500 * time.Millisecond},
+			{Name: "b", OnReload: Hold, Eject: Keep, Host: "generic", SwapHold: ByHost, EjectWait: 30 * time.Second},
 			{
 				Name: "cd0", Disc: "debian 12.iso", Medium: "dvd", OnReload: Force, Eject: Remove,
-				SwapHold: 500 * time.Millisecond, UAOnReturn: true, Target: "iqn.2026-11.net.example:cd0",
+				Host: "macos", SwapHold: 500 * time.Millisecond, SpinUp: 1500 * time.Millisecond, EjectWait: time.Minute, UAOnReturn: true, Target: "iqn.2026-11.net.example:cd0",
 			},
 		},
 	}
@@ -117,6 +120,12 @@ func TestErrors(t *testing.T) {
 		{"duration", "[drive.cd0]\nswap_hold = \"2.5\"\n", `f.toml:2: drive.cd0.swap_hold: "2.5" is not a duration`},
 		{"negative duration", "[drive.cd0]\nswap_hold = \"-1s\"\n", "f.toml:2: drive.cd0.swap_hold: -1s is not between"},
 		{"long duration", "[drive.cd0]\nswap_hold = \"2h\"\n", "is not between 0s and 1m0s"},
+		{"host", "[drive.cd0]\nhost = \"lunix\"\n", `f.toml:2: drive.cd0.host: "lunix" is not one of generic, linux, windows, macos, firmware (hint: did you mean "linux"?)`},
+		{"no host", "[drive.cd0]\nhost = \"\"\n", `f.toml:2: drive.cd0.host: "" is not one of generic, linux`},
+		{"spin-up", "[drive.cd0]\nspin_up = \"21s\"\n", "f.toml:2: drive.cd0.spin_up: 21s is not between 0s and 20s"},
+		{"negative spin-up", "[drive.cd0]\nspin_up = \"-1ns\"\n", "f.toml:2: drive.cd0.spin_up: -1ns is not"},
+		{"eject wait", "[drive.cd0]\neject_wait = \"1h\"\n", "f.toml:2: drive.cd0.eject_wait: 1h0m0s is not between 0s and 10m0s"},
+		{"eject wait without a unit", "[drive.cd0]\neject_wait = 30\n", "f.toml:2: drive.cd0.eject_wait: it must be text"},
 		{"drive name", "[drive.\"c d\"]\n", `f.toml:1: drive."c d": it is no name for a drive`},
 		{"long drive name", "[drive." + strings.Repeat("x", 33) + "]\n", "it is no name for a drive"},
 		{"no port", "[iscsi]\nlisten = [\"127.0.0.1\"]\n", `address "127.0.0.1": it has no port (hint: write "127.0.0.1:3260")`},

@@ -26,6 +26,8 @@ var (
 const (
 	maxTargetName = 223              // bytes, RFC 7143, 4.2.7.1
 	maxSwapHold   = 60 * time.Second // hosts give up on a drive before that
+	maxSpinUp     = 20 * time.Second // Linux asks ten times, each 2 s
+	maxEjectWait  = 10 * time.Minute
 )
 
 // Validate checks a configuration that did not come from a file. Its error
@@ -88,8 +90,21 @@ func (d *Drive) problems(targets map[string]string) (errs []*Error) {
 	if strings.ContainsRune(d.Disc, 0) {
 		fail("it is no name of an image", "", "disc")
 	}
-	if d.SwapHold < 0 || d.SwapHold > maxSwapHold {
-		fail(fmt.Sprintf("%v is not between 0s and %v", d.SwapHold, maxSwapHold), `"2.5s" is enough for every known host`, "swap_hold")
+	if !slices.Contains(Hosts, d.Host) {
+		fail(fmt.Sprintf("%q is not one of %s", d.Host, strings.Join(Hosts, ", ")), "", "host")
+	}
+	for _, l := range []struct {
+		key       string
+		have, max time.Duration
+		hint      string
+	}{
+		{"swap_hold", d.SwapHold, maxSwapHold, `"2.5s" is enough for every known host`},
+		{"spin_up", d.SpinUp, maxSpinUp, "Linux waits no longer for a drive to become ready"},
+		{"eject_wait", d.EjectWait, maxEjectWait, `"0s" fails at once; a changed disc line waits for as long as it takes`},
+	} {
+		if (l.have < 0 || l.have > l.max) && (l.have != ByHost || l.key != "swap_hold") {
+			fail(fmt.Sprintf("%v is not between 0s and %v", l.have, l.max), l.hint, l.key)
+		}
 	}
 	if d.Target == "" {
 		return errs

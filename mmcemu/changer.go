@@ -275,7 +275,7 @@ func (d *Drive) endLoad(n *scsi.Nexus, l *slotLoad, in Medium) (*change, error) 
 	}
 	d.abandonChange(ErrSuperseded)
 	d.putBack(n)
-	c := d.replace(m)
+	c := d.replace(m, false)
 	d.emit(Event{Kind: EventSlotIn, Medium: m.name, MediumID: m.id, Nexus: n.Initiator, Slot: l.number})
 	return c, nil
 }

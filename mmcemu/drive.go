@@ -41,9 +41,11 @@ type Options struct {
 	// switch it by MODE SELECT. Any other is taken for 2048.
 	BlockLength int
 
+	// Host is the kind of host that media changes are shown to, one of [Hosts];
+	// by default, and for any other, one that suits them all.
+	Host string
 	// SwapHold is how long at most a swap leaves the drive empty for hosts to
-	// notice that the old medium went: by default 2.5 s, since hosts poll each
-	// 1 or 2 s. It ends sooner when every nexus has been told. Negative is none.
+	// notice that the old medium went: 0 is what suits Host, negative is none.
 	SwapHold time.Duration
 	// LoadTime is how long a disc takes to become ready in a closed tray.
 	LoadTime time.Duration
@@ -85,18 +87,22 @@ type Drive struct {
 
 	mu        sync.Mutex
 	closed    bool
-	open      bool        // the tray
-	disc      *medium     // in the closed drive or on the open tray; nil for none
-	loading   *time.Timer // runs while disc becomes ready
-	readyAt   time.Time   // when loading ends
-	removedAt time.Time   // when the last medium stopped being ready
-	ejectedBy *scsi.Nexus // whose eject left the disc on the open tray
-	change    *change     // an operator's insert that is not complete
-	slots     []slot      // of a changer
-	slot      int         // whose disc was last in the drive
-	slotLoad  *slotLoad   // a host's load that goes on behind its command
-	slotSets  int         // counts changes of slots
-	serial    int         // of the last medium, to name those without an ID
+	open      bool          // the tray
+	disc      *medium       // in the closed drive or on the open tray; nil for none
+	seq       sequence      // how changes are shown
+	loadTime  time.Duration // of the next load
+	loading   *time.Timer   // runs while disc becomes ready
+	loadTotal time.Duration // that loading takes
+	readyAt   time.Time     // when loading ends
+	removedAt time.Time     // when the last medium stopped being ready
+	ejectedBy *scsi.Nexus   // whose eject left the disc on the open tray
+	change    *change       // an operator's insert that is not complete
+	requested bool          // an operator waits for hosts to eject
+	slots     []slot        // of a changer
+	slot      int           // whose disc was last in the drive
+	slotLoad  *slotLoad     // a host's load that goes on behind its command
+	slotSets  int           // counts changes of slots
+	serial    int           // of the last medium, to name those without an ID
 	nexuses   map[*scsi.Nexus]*nexus
 	ports     []PortRecord // of nexuses lost, oldest first
 	pages     [][]byte     // current values, beside modePages
@@ -133,9 +139,6 @@ func New(o Options) *Drive {
 	if !blockLengthOK(o.BlockLength) {
 		o.BlockLength = disc.BlockSize
 	}
-	if o.SwapHold == 0 {
-		o.SwapHold = 2500 * time.Millisecond
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -149,6 +152,7 @@ func New(o Options) *Drive {
 	d.pages = defaultPages()
 	d.player.sound = newSound(o.Audio)
 	d.setBlockLength(uint32(o.BlockLength))
+	d.setPace(Pace{o.Host, o.SwapHold, o.LoadTime})
 	for _, r := range o.Ports {
 		d.remember(r)
 	}
@@ -234,6 +238,7 @@ type Status struct {
 	Medium   string // name of the medium, also when it lies on the open tray
 	MediumID string
 	Next     string // name of the medium that is about to be inserted
+	NextID   string
 	Kind     string // CD, DVD or BD
 	Blocks   int64  // of 2048 bytes
 	Holders  []Holder
@@ -261,7 +266,7 @@ func (d *Drive) Status() Status {
 		s.Kind, s.Blocks = m.layout.Kind.String(), int64(m.blocks())
 	}
 	if d.change != nil {
-		s.Next = d.change.m.name
+		s.Next, s.NextID = d.change.m.name, d.change.m.id
 	}
 	for n := range d.nexuses {
 		s.Nexuses = append(s.Nexuses, NexusStatus{n.Initiator, n.Address, n.Since})

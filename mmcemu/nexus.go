@@ -46,11 +46,12 @@ func (d *Drive) NexusJoined(n *scsi.Nexus) {
 	if !known || r.Medium == st.seen {
 		return
 	}
+	st.seen = r.Medium
 	if d.cur.Load() != nil {
-		st.seen, st.event = r.Medium, newMediaEvent
+		st.event = newMediaEvent
 		n.Raise(scsi.ErrMediumMayHaveChanged)
 	} else {
-		st.event, st.eventPresent = mediaRemovalEvent, true
+		st.event, st.eventPresent, st.told = mediaRemovalEvent, true, false
 	}
 }
 
@@ -177,66 +178,9 @@ func (d *Drive) allTold() bool {
 	return true
 }
 
-// settle is how long a change waits after the last nexus was told. Linux asks
-// by GESN and then by TEST UNIT READY; were the next medium there in between,
-// its event would come a poll after its unit attention, as a contradiction.
-const settle = 250 * time.Millisecond
-
 // afterTold goes on with a change that waited for the last nexus to be told.
 func (d *Drive) afterTold() {
-	if c := d.change; c != nil && c.timer != nil && d.disc == nil && d.allTold() {
-		c.timer.Reset(min(settle, time.Until(d.removedAt.Add(d.o.SwapHold))))
-	}
-}
-
-// preventing counts the nexuses that prevent removal.
-func (d *Drive) preventing() (count int) {
-	for _, st := range d.nexuses {
-		if st.prevent || st.persistent {
-			count++
-		}
-	}
-	return count
-}
-
-// released tells that nobody prevents removal any more, when it was held.
-func (d *Drive) released(held bool, n *scsi.Nexus) {
-	if held && d.preventing() == 0 {
-		e := Event{Kind: EventReleased}
-		if n != nil {
-			e.Nexus = n.Initiator
-		}
-		d.emit(e)
-	}
-}
-
-// Holders returns the hosts that prevent removal, the longest first.
-func (d *Drive) Holders() []Holder {
-	d.mu.Lock()
-	defer d.unlock()
-	return d.holders()
-}
-
-func (d *Drive) holders() (h []Holder) {
-	for n, st := range d.nexuses {
-		if st.prevent || st.persistent {
-			h = append(h, Holder{n.Initiator, st.since})
-		}
-	}
-	slices.SortFunc(h, func(a, b Holder) int { return a.Since.Compare(b.Since) })
-	return h
-}
-
-// RequestEject asks every host to let go of the medium and eject it, as the
-// button of the drive does while the tray is held.
-func (d *Drive) RequestEject() {
-	d.mu.Lock()
-	defer d.unlock()
-	d.requestEject()
-}
-
-func (d *Drive) requestEject() {
-	for _, st := range d.nexuses {
-		st.ejectRequest = true
+	if c := d.change; c != nil && c.timer != nil && d.disc == nil && d.seq.early && d.allTold() {
+		c.timer.Reset(min(max(d.seq.settle, time.Until(c.floor)), time.Until(c.ends)))
 	}
 }

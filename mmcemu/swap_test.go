@@ -22,8 +22,8 @@ func TestSwap(t *testing.T) {
 	}{
 		{"nobody polls", []string{"", ""}, 2500 * time.Millisecond},
 		{"one polls", []string{gesn, ""}, 2500 * time.Millisecond},
-		{"both poll", []string{gesn, tur}, time.Second + settle},
-		{"a read tells as well", []string{readFirst, readFirst}, time.Second + settle},
+		{"both poll", []string{gesn, tur}, time.Second + linuxSettle},
+		{"a read tells as well", []string{readFirst, readFirst}, time.Second + linuxSettle},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestSwapHostLeaves(t *testing.T) {
 		start := time.Now()
 		time.AfterFunc(time.Second, func() { drive.NexusLost(a) })
 		insert(t, drive, newDisc(2, 1000), "two")
-		if time.Since(start) != time.Second+settle {
+		if time.Since(start) != time.Second+linuxSettle {
 			t.Errorf("insert took %v; want 1.25 s", time.Since(start))
 		}
 	})
@@ -126,8 +126,15 @@ func TestSupersede(t *testing.T) {
 // eight polls in a row at which GESN reports a change and TEST UNIT READY shows
 // neither a unit attention nor another presence, it gives GESN up for good.
 func TestLinuxEventAgreement(t *testing.T) {
+	for _, kind := range Hosts() {
+		t.Run(kind, func(t *testing.T) { testEventAgreement(t, kind) })
+	}
+}
+
+func testEventAgreement(t *testing.T, kind string) {
 	synctest.Test(t, func(t *testing.T) {
 		drive := newDrive(t, newDisc(0, 1000))
+		drive.SetPace(Pace{Host: kind})
 		a := join(drive, "a")
 		present := true
 		mismatches := 0

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"spindle/scsi"
@@ -26,40 +25,29 @@ import (
 // another inserted, before it was ready.
 var ErrSuperseded = errors.New("superseded by a later insert or eject")
 
-// A Holder is a host that prevents removal of the medium.
-type Holder struct {
-	Name  string    // initiator
-	Since time.Time // when it began to
-}
-
-// A HeldError says who prevents the tray from opening.
-type HeldError struct{ Holders []Holder }
-
-func (e *HeldError) Error() string {
-	names := make([]string, len(e.Holders))
-	for i, h := range e.Holders {
-		names[i] = fmt.Sprintf("%s since %s", h.Name, h.Since.Format(time.DateTime))
-	}
-	return "tray is held by " + strings.Join(names, ", ")
-}
-
 // A change is an operator's insert on its way.
 type change struct {
 	m     *medium
 	timer *time.Timer // ends the wait for hosts to notice
+	floor time.Time   // when it ends at the earliest
+	ends  time.Time   // when it ends at the latest
 	done  chan struct{}
 	err   error // set before done is closed
 }
 
 // Insert puts a medium into the drive, in place of the one that is there, and
-// returns when it is ready. The drive owns the disc from the call on and closes
-// it, also when Insert fails. When hosts hold the tray it asks them to let go
-// and returns a *[HeldError]; force clears what holds it.
+// returns when it is ready. When hosts hold the tray it asks them to let go and
+// returns a *[HeldError]; force clears what holds it. The drive owns the disc
+// from the call on and closes it, also when Insert fails, but for a HeldError:
+// then the disc is still the caller's, who may try again.
 //
 // ctx bounds the wait only: a change that was begun is completed.
 func (d *Drive) Insert(ctx context.Context, in Medium, force bool) error {
 	m := newMedium(in)
 	c, err := d.beginChange(m, force)
+	if _, held := errors.AsType[*HeldError](err); held {
+		return err
+	}
 	if err != nil {
 		m.release()
 		return err
@@ -72,6 +60,11 @@ func (d *Drive) Insert(ctx context.Context, in Medium, force bool) error {
 	}
 }
 
+// oblige is how long at least the drive stays empty for a host that lets go of
+// a medium because it was asked to: it ejects next, and Linux tries again when
+// a unit attention comes between. The eject is not meant for the next medium.
+const oblige = 250 * time.Millisecond
+
 func (d *Drive) beginChange(m *medium, force bool) (*change, error) {
 	d.mu.Lock()
 	defer d.unlock()
@@ -82,11 +75,13 @@ func (d *Drive) beginChange(m *medium, force bool) (*change, error) {
 		d.requestSlot(m.slot)
 		return nil, err
 	}
-	return d.replace(m), nil
+	asked := d.requested && !force && d.disc != nil && !d.open
+	return d.replace(m, asked), nil
 }
 
-// replace begins to put a medium into the drive, in place of the one there.
-func (d *Drive) replace(m *medium) *change {
+// replace begins to put a medium into the drive, in place of the one there, which
+// hosts let go because they were asked.
+func (d *Drive) replace(m *medium, asked bool) *change {
 	d.abandonChange(ErrSuperseded)
 	d.takeOut()
 	d.open = false
@@ -96,7 +91,16 @@ func (d *Drive) replace(m *medium) *change {
 	}
 	c := &change{m: m, done: make(chan struct{})}
 	d.change = c
-	if wait := time.Until(d.removedAt.Add(d.o.SwapHold)); wait > 0 && !d.allTold() {
+	var wait time.Duration
+	if !d.allTold() {
+		wait = time.Until(d.removedAt.Add(d.seq.hold))
+	}
+	if asked {
+		c.floor = time.Now().Add(oblige)
+		wait = max(wait, oblige)
+	}
+	if wait > 0 {
+		c.ends = time.Now().Add(wait)
 		c.timer = time.AfterFunc(wait, func() {
 			d.mu.Lock()
 			defer d.unlock()
@@ -123,13 +127,13 @@ func (d *Drive) placeDisc(c *change) {
 
 // load begins to make the disc in the closed tray ready.
 func (d *Drive) load() {
-	if d.o.LoadTime <= 0 {
+	if d.loadTime <= 0 {
 		d.publish()
 		return
 	}
-	d.readyAt = time.Now().Add(d.o.LoadTime)
+	d.loadTotal, d.readyAt = d.loadTime, time.Now().Add(d.loadTime)
 	var timer *time.Timer
-	timer = time.AfterFunc(d.o.LoadTime, func() {
+	timer = time.AfterFunc(d.loadTime, func() {
 		d.mu.Lock()
 		defer d.unlock()
 		if d.loading == timer {
@@ -150,7 +154,7 @@ func (d *Drive) load() {
 func (d *Drive) publish() {
 	d.loading = nil
 	for n, st := range d.nexuses {
-		if st.ownLoad = n == d.ejectedBy; st.ownLoad {
+		if st.ownLoad = n == d.ejectedBy && !d.seq.tellsOwnLoad; st.ownLoad {
 			st.seen = d.disc.id
 		} else {
 			n.Raise(scsi.ErrMediumMayHaveChanged)
@@ -195,7 +199,7 @@ func (d *Drive) withdraw() {
 // takeOut removes the disc from the drive or its tray.
 func (d *Drive) takeOut() {
 	d.withdraw()
-	d.ejectedBy = nil
+	d.ejectedBy, d.requested = nil, false
 	if d.disc != nil {
 		d.garbage = append(d.garbage, d.disc)
 		d.disc = nil
@@ -243,38 +247,6 @@ func (d *Drive) Eject(_ context.Context, force bool) error {
 	return nil
 }
 
-// claim checks that an operator may open the tray. Refused, it asks the hosts
-// to let go, as the button of a locked drive does; forced, it is the paper
-// clip and clears what prevents.
-func (d *Drive) claim(force bool) error {
-	if !d.held() {
-		return nil
-	}
-	if !force {
-		d.requestEject()
-		return &HeldError{d.holders()}
-	}
-	for _, st := range d.nexuses {
-		st.prevent, st.persistent = false, false
-	}
-	return nil
-}
-
-// held reports whether the tray cannot be opened by its button: a plain
-// prevention holds a medium, a persistent one the tray also when it is empty
-// (MMC-6, PREVENT ALLOW MEDIUM REMOVAL).
-func (d *Drive) held() bool {
-	if d.open {
-		return false
-	}
-	for _, st := range d.nexuses {
-		if st.persistent || st.prevent && d.disc != nil {
-			return true
-		}
-	}
-	return false
-}
-
 // hostEject is START STOP UNIT with LOEJ and without START.
 func (d *Drive) hostEject(n *scsi.Nexus) error {
 	d.mu.Lock()
@@ -292,11 +264,12 @@ func (d *Drive) hostEject(n *scsi.Nexus) error {
 	if d.disc == nil {
 		return nil
 	}
+	remove := d.o.RemoveOnEject || d.requested
 	d.emit(Event{
 		Kind: EventHostOut, Medium: d.disc.name, MediumID: d.disc.id,
-		Nexus: n.Initiator, Removed: d.o.RemoveOnEject,
+		Nexus: n.Initiator, Removed: remove,
 	})
-	if d.o.RemoveOnEject {
+	if remove {
 		d.takeOut()
 	} else {
 		d.withdraw()
@@ -306,7 +279,7 @@ func (d *Drive) hostEject(n *scsi.Nexus) error {
 }
 
 // hostLoad is START STOP UNIT with LOEJ and START: the tray closes, and a disc
-// that lies on it becomes ready again.
+// that lies on it becomes ready again, unless the sequence says that it stays.
 func (d *Drive) hostLoad(n *scsi.Nexus) {
 	d.mu.Lock()
 	defer d.unlock()
@@ -317,13 +290,17 @@ func (d *Drive) closeTray(n *scsi.Nexus) {
 	if !d.open {
 		return
 	}
-	d.open = false
 	if d.disc == nil {
+		d.open = false
+		return
+	}
+	if d.ejectedBy == n && d.seq.staysOut {
 		return
 	}
 	if d.ejectedBy != n {
 		d.ejectedBy = nil
 	}
+	d.open = false
 	d.emit(Event{Kind: EventHostIn, Medium: d.disc.name, MediumID: d.disc.id, Nexus: n.Initiator})
 	d.load()
 }
@@ -354,6 +331,5 @@ func (d *Drive) becomingReady() scsi.Sense {
 	if d.loading == nil {
 		return scsi.ErrBecomingReady // a slot's disc is on its way
 	}
-	total := d.o.LoadTime
-	return scsi.ErrBecomingReady.Progress(int64(total-time.Until(d.readyAt)), int64(total))
+	return scsi.ErrBecomingReady.Progress(int64(d.loadTotal-time.Until(d.readyAt)), int64(d.loadTotal))
 }

@@ -167,8 +167,8 @@ func TestHeldTray(t *testing.T) {
 		walk(t, drive, a, step{gesn, ejectRequested, nil}, step{gesn, nothingDisc, nil}, step{readFirst, "", nil})
 		walk(t, drive, b, step{gesn, ejectRequested, nil}, step{gesn, nothingDisc, nil})
 	}
-	if !two.isClosed() {
-		t.Error("the refused disc is still open")
+	if n := two.closed.Load(); n != 0 {
+		t.Errorf("the refused disc, which is still the caller's, was closed %d times", n)
 	}
 
 	// Page 2Ah and each nexus for itself: b's ALLOW does not let a's go.
@@ -196,8 +196,8 @@ func TestRequestEject(t *testing.T) {
 }
 
 func TestHeldErrorNamesHolder(t *testing.T) {
-	err := &HeldError{[]Holder{{"iqn.a", time.Date(2026, 11, 20, 1, 2, 3, 0, time.UTC)}}}
-	if want := "tray is held by iqn.a since 2026-11-20 01:02:03"; err.Error() != want {
+	err := &HeldError{[]Holder{{"iqn.a", "10.0.0.9:1234", time.Date(2026, 11, 20, 1, 2, 3, 0, time.UTC)}}}
+	if want := "tray is held by iqn.a from 10.0.0.9:1234 since 2026-11-20 01:02:03"; err.Error() != want {
 		t.Errorf("%q; want %q", err, want)
 	}
 }

@@ -2,6 +2,7 @@ package scsi
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,8 +49,21 @@ func (n *Nexus) Key() string {
 	return fmt.Sprintf("%s,i,0x%x", n.Initiator, n.ISID)
 }
 
-// Raise queues a unit attention. The same one is not queued twice; a power on
-// or reset (29h) drops those before it (SAM-5, 5.14).
+// urgent are the additional sense codes that are told before others, the most
+// urgent first: a reset, then what the target has, then the medium.
+var urgent = []byte{0x29, 0x3F, 0x28, 0x2A}
+
+// rank is the place of s among unit attentions; those of one rank keep their order.
+func rank(s Sense) int {
+	if i := slices.Index(urgent, byte(s.Code>>8)); i >= 0 {
+		return i
+	}
+	return len(urgent)
+}
+
+// Raise queues a unit attention, behind those that are at least as urgent. The
+// same one is not queued twice; a power on or reset (29h) drops those before it
+// (SAM-5, 5.14).
 func (n *Nexus) Raise(s Sense) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -62,12 +76,16 @@ func (n *Nexus) Raise(s Sense) {
 		}
 	}
 	if len(n.ua) < maxUnitAttentions {
-		n.ua = append(n.ua, s)
+		at := slices.IndexFunc(n.ua, func(have Sense) bool { return rank(have) > rank(s) })
+		if at < 0 {
+			at = len(n.ua)
+		}
+		n.ua = slices.Insert(n.ua, at, s)
 	}
 	n.pending.Store(int32(len(n.ua)))
 }
 
-// Take removes the oldest unit attention and returns it.
+// Take removes the unit attention to be told next and returns it.
 func (n *Nexus) Take() (Sense, bool) {
 	if n.pending.Load() == 0 {
 		return Sense{}, false

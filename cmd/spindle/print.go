@@ -24,8 +24,11 @@ func printStatus(w io.Writer, s *client.Status) {
 		if len(d.Slots) > 0 {
 			fmt.Fprintf(w, "slots: %s: %s\n", d.Name, slotsText(d.Slots))
 		}
+		if r := d.Request; r != nil {
+			fmt.Fprintf(w, "requested: %s waits to %s until %s, for its hosts to let go\n", d.Name, act(r.Disc), clock(r.Until))
+		}
 		if p := d.Pending; p != nil {
-			fmt.Fprintf(w, "pending: %s waits to %s since %s, until its hosts let go\n", d.Name, pendingAct(p), clock(p.Since))
+			fmt.Fprintf(w, "pending: %s waits to %s since %s, until its hosts let go\n", d.Name, act(p.Disc), clock(p.Since))
 		}
 	}
 	for _, d := range s.Drives {
@@ -79,17 +82,25 @@ func slotsText(list []client.Slot) string {
 	return strings.Join(texts, ", ")
 }
 
-func pendingAct(p *client.Pending) string {
-	if p.Disc == "" {
+// act is what waits to be done: disc inserted, or the tray emptied.
+func act(disc string) string {
+	if disc == "" {
 		return "eject"
 	}
-	return "insert " + p.Disc
+	return "insert " + oneLine(disc)
 }
 
 func heldBy(list []client.Holder) string {
 	var names []string
 	for _, h := range list {
-		names = append(names, h.Initiator+" since "+clock(h.Since))
+		name := h.Initiator
+		if h.Address != "" {
+			name += " from " + h.Address
+		}
+		if !h.Since.IsZero() {
+			name += " since " + clock(h.Since)
+		}
+		names = append(names, name)
 	}
 	return cmp.Or(strings.Join(names, ", "), "-")
 }

@@ -44,10 +44,45 @@ func (a *app) imagesCommand() *cobra.Command {
 	}
 }
 
-const forceHelp = "also when a host holds the tray: the paper clip"
+// A way is how a tray that a host holds is opened.
+type way struct {
+	force bool
+	wait  string
+}
+
+func (w *way) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&w.force, "force", false, "also when a host holds the tray: the paper clip")
+	cmd.Flags().StringVar(&w.wait, "wait", "", "how long a host that holds the tray has to let go, as 10s; 0s fails at once (default: the drive's eject_wait)")
+}
+
+// explain tells a person whom a verb waits for, until stop returns.
+func (a *app) explain(ctx context.Context, c *client.Client, drive string) (stop func()) {
+	if a.json {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for s, err := range c.Events(ctx) {
+			if err != nil {
+				return
+			}
+			if d := s.Drive(drive); d != nil && d.Request != nil {
+				fmt.Fprintln(os.Stderr, printable(fmt.Sprintf("%s is held by %s: waiting until %s for it to be let go (Ctrl-C ends that)",
+					d.Name, heldBy(d.Holders), clock(d.Request.Until))))
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
 
 func (a *app) insertCommand() *cobra.Command {
-	var force bool
+	var how way
 	slot := -1
 	cmd := &cobra.Command{
 		Use: "insert DRIVE IMAGE | insert DRIVE --slot N", Short: "Put an image into a drive, in place of what is there",
@@ -72,9 +107,10 @@ func (a *app) insertCommand() *cobra.Command {
 				return err
 			}
 			bar := a.progress(args[1])
-			stop := bar.follow(cmd.Context(), c, image)
-			d, err := c.Insert(cmd.Context(), args[0], client.InsertRequest{Image: image, Force: force})
+			stop, quiet := bar.follow(cmd.Context(), c, image), a.explain(cmd.Context(), c, args[0])
+			d, err := c.Insert(cmd.Context(), args[0], client.InsertRequest{Image: image, Force: how.force, Wait: how.wait})
 			stop()
+			quiet()
 			bar.end()
 			if err != nil {
 				return err
@@ -83,8 +119,8 @@ func (a *app) insertCommand() *cobra.Command {
 			return a.show(d, func(w io.Writer) { fmt.Fprintf(w, "%s: %s inserted\n", d.Name, oneLine(d.Disc)) })
 		},
 	}
-	cmd.Flags().BoolVar(&force, "force", false, forceHelp)
 	cmd.Flags().IntVar(&slot, "slot", -1, "the disc of a changer's slot, by number from 0, in place of IMAGE")
+	how.flags(cmd)
 	return cmd
 }
 
@@ -143,19 +179,22 @@ func imageName(arg string) (string, error) {
 }
 
 func (a *app) ejectCommand() *cobra.Command {
-	var force bool
+	var how way
 	cmd := &cobra.Command{
 		Use: "eject DRIVE", Short: "Open a drive's tray and take the disc out", Args: cobra.ExactArgs(1),
 		ValidArgsFunction: a.complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := a.client().Eject(cmd.Context(), args[0], client.EjectRequest{Force: force})
+			c := a.client()
+			quiet := a.explain(cmd.Context(), c, args[0])
+			d, err := c.Eject(cmd.Context(), args[0], client.EjectRequest{Force: how.force, Wait: how.wait})
+			quiet()
 			if err != nil {
 				return err
 			}
 			return a.show(d, func(w io.Writer) { fmt.Fprintf(w, "%s: tray open, empty\n", d.Name) })
 		},
 	}
-	cmd.Flags().BoolVar(&force, "force", false, forceHelp)
+	how.flags(cmd)
 	return cmd
 }
 

@@ -20,12 +20,12 @@ import (
 // A Tray is a drive as operators see it.
 type Tray interface {
 	// Insert puts the library's image of that name into the drive and returns
-	// when the disc is ready. When hosts hold the tray and force is not set it
-	// fails with a *client.Error that names them.
-	Insert(ctx context.Context, image string, force bool) error
+	// when the disc is ready. When hosts hold the tray it asks them to let go,
+	// and fails with a *client.Error that names them when they do not in time.
+	Insert(ctx context.Context, image string, way Way) error
 	// Eject opens the tray and takes the disc out. A held tray is treated as
 	// by Insert.
-	Eject(ctx context.Context, force bool) error
+	Eject(ctx context.Context, way Way) error
 	// Holders returns who prevents removal of the disc.
 	Holders() []client.Holder
 	// Status says what the drive is now.
@@ -37,6 +37,27 @@ type Tray interface {
 	// a line of JSON each, a header first; then, to follow, what comes until
 	// ctx is done.
 	Trace(ctx context.Context, follow bool, send func(lines ...any) error) error
+}
+
+// A Way is how an operator opens a tray that hosts hold.
+type Way struct {
+	Force bool          // at once: the paper clip
+	Wait  time.Duration // for hosts to let go; 0 is not at all, negative the drive's own
+}
+
+// wayOf reads a Way from a request.
+func wayOf(force bool, wait string) (Way, error) {
+	if wait == "" {
+		return Way{force, -1}, nil
+	}
+	d, err := time.ParseDuration(wait)
+	if err != nil || d < 0 || d > maxWait {
+		return Way{}, &client.Error{
+			Status: http.StatusBadRequest, Message: fmt.Sprintf("wait: %q is no duration from 0s to %v", wait, maxWait),
+			Hint: `write it as "30s" or "2m"`,
+		}
+	}
+	return Way{force, d}, nil
 }
 
 // A Service is the daemon. An error that is a *client.Error is answered with
@@ -55,8 +76,10 @@ type Service interface {
 	Changes() <-chan struct{}
 }
 
-// maxBody bounds a request.
-const maxBody = 64 << 10
+const (
+	maxBody = 64 << 10         // bounds a request
+	maxWait = 10 * time.Minute // for a tray that is held
+)
 
 type handler struct {
 	s   Service
@@ -118,8 +141,7 @@ func (h *handler) insert(w http.ResponseWriter, r *http.Request) {
 	if !h.decode(w, r, &in) {
 		return
 	}
-	takesLong(w) // the image may be unpacked and verified first
-	h.change(w, r, func(t Tray) error { return t.Insert(r.Context(), in.Image, in.Force) })
+	h.change(w, r, in.Force, in.Wait, func(t Tray, way Way) error { return t.Insert(r.Context(), in.Image, way) })
 }
 
 func (h *handler) eject(w http.ResponseWriter, r *http.Request) {
@@ -127,14 +149,19 @@ func (h *handler) eject(w http.ResponseWriter, r *http.Request) {
 	if !h.decode(w, r, &in) {
 		return
 	}
-	h.change(w, r, func(t Tray) error { return t.Eject(r.Context(), in.Force) })
+	h.change(w, r, in.Force, in.Wait, func(t Tray, way Way) error { return t.Eject(r.Context(), way) })
 }
 
 // change acts on the drive of the path and answers with what it is then.
-func (h *handler) change(w http.ResponseWriter, r *http.Request, act func(Tray) error) {
-	t, err := h.s.Tray(r.PathValue("drive"))
+func (h *handler) change(w http.ResponseWriter, r *http.Request, force bool, wait string, act func(Tray, Way) error) {
+	takesLong(w) // hosts may have to let go, and the image to be unpacked and verified, first
+	way, err := wayOf(force, wait)
+	var t Tray
 	if err == nil {
-		err = act(t)
+		t, err = h.s.Tray(r.PathValue("drive"))
+	}
+	if err == nil {
+		err = act(t, way)
 	}
 	if err != nil {
 		h.answer(w, nil, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -30,20 +31,24 @@ func (f *fake) Tray(name string) (Tray, error) {
 	return f, nil
 }
 
-func (f *fake) Insert(_ context.Context, image string, force bool) error {
-	f.did = "insert " + image
-	if force {
-		f.did += " by force"
-	}
+func (f *fake) Insert(_ context.Context, image string, way Way) error {
+	f.did = "insert " + image + how(way)
 	return f.err
 }
 
-func (f *fake) Eject(_ context.Context, force bool) error {
-	f.did = "eject"
-	if force {
-		f.did += " by force"
-	}
+func (f *fake) Eject(_ context.Context, way Way) error {
+	f.did = "eject" + how(way)
 	return f.err
+}
+
+func how(way Way) (text string) {
+	if way.Force {
+		text = " by force"
+	}
+	if way.Wait >= 0 {
+		text += fmt.Sprintf(" within %v", way.Wait)
+	}
+	return text
 }
 
 func (f *fake) Holders() []client.Holder { return nil }
@@ -119,6 +124,11 @@ func TestRequests(t *testing.T) {
 		{insert, `{"image":"a.iso","force":true}`, nil, 200, `"name":"cd0"`, "insert a.iso by force"},
 		{eject, ``, nil, 200, `"name":"cd0"`, "eject"},
 		{eject, `{"force":true}`, nil, 200, `"name":"cd0"`, "eject by force"},
+		{eject, `{"wait":"1m"}`, nil, 200, `"name":"cd0"`, "eject within 1m0s"},
+		{insert, `{"image":"a.iso","wait":"0s"}`, nil, 200, `"name":"cd0"`, "insert a.iso within 0s"},
+		{eject, `{"wait":"30"}`, nil, 400, `"error":"wait: \"30\" is no duration from 0s to 10m0s","hint":"write it as`, ""},
+		{eject, `{"wait":"-1s"}`, nil, 400, `is no duration`, ""},
+		{insert, `{"image":"a.iso","wait":"11m"}`, nil, 400, `is no duration`, ""},
 		{eject, `{}`, held, 409, `{"error":"held","hint":"wait","holders":[{"initiator":"iqn.h","since":"1970-01-01T00:00:00Z"}]}`, "eject"},
 		{eject, `{}`, errors.New("broken (hint: mend it)"), 500, `{"error":"broken","hint":"mend it"}`, "eject"},
 		{insert, `{"image":"a.iso","now":1}`, nil, 400, `unknown field \"now\"`, ""},

@@ -35,6 +35,7 @@ type drive struct {
 	begun   uint64    // number of the last act that began
 	applied uint64    // number of the act that the tray shows
 	pending *pending  // an act by configuration that waits
+	request *attempt  // an act by a verb that waits
 	path    string    // of the image in the tray; empty for none
 	failed  bool      // state.Disc could not be opened
 	tried   string    // what the library said of state.Disc when that was last tried again
@@ -90,6 +91,8 @@ func (d *Daemon) newDrive(c config.Drive, st *driveState) *drive {
 	}}
 	o := driveOptions(c)
 	serial, naa := d.id.of(c.Name)
+	pace := paceOf(&c)
+	o.Host, o.SwapHold, o.LoadTime = pace.Host, pace.SwapHold, pace.LoadTime
 	o.Serial, o.NAA = cmp.Or(o.Serial, serial), naa
 	dr.serial = o.Serial
 	o.Slots, o.Log, o.Ports, o.Audio = d.slots(dr), log, st.DrivePorts, dr.speaker.hear
@@ -108,6 +111,18 @@ func (d *Daemon) newDrive(c config.Drive, st *driveState) *drive {
 	dr.newTarget()
 	d.checkSlots(dr)
 	return dr
+}
+
+// paceOf is how the drive shows media changes: what may change while it is used.
+func paceOf(c *config.Drive) mmcemu.Pace {
+	p := mmcemu.Pace{Host: c.Host, SwapHold: c.SwapHold, LoadTime: c.SpinUp}
+	switch c.SwapHold {
+	case 0:
+		p.SwapHold = -1 // none
+	case config.ByHost:
+		p.SwapHold = 0
+	}
+	return p
 }
 
 // close ends the drive, and what its listeners hear.

@@ -150,6 +150,7 @@ func (d *Daemon) followHosts() {
 				d.log.Info("host-eject", "drive", dr.cfg.Name, "image", dr.path)
 				d.hostTook(dr)
 			}
+			d.tryRequest(dr)
 			d.tryPending(dr)
 			return nil
 		})
@@ -161,6 +162,6 @@ func (d *Daemon) hostTook(dr *drive) {
 	if err := dr.eject(true); err != nil {
 		d.log.Error("eject", "drive", dr.cfg.Name, "error", err)
 	}
-	dr.path, dr.state.Disc, dr.state.Open = "", "", false
+	dr.path, dr.odd, dr.state.Disc, dr.state.Open = "", nil, "", false
 	d.save()
 }

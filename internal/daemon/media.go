@@ -44,12 +44,24 @@ func (dr *drive) begin() uint64 {
 // place inserts an opened image, which it consumes. It returns without waiting
 // for the medium to be ready.
 func (d *Daemon) place(dr *drive, act uint64, o opened, force bool) error {
+	err := d.tryPlace(dr, act, o, force)
+	if isHeld(err) {
+		o.drop()
+	}
+	return err
+}
+
+// tryPlace is place, but an image that is not inserted because hosts hold the
+// tray stays open.
+func (d *Daemon) tryPlace(dr *drive, act uint64, o opened, force bool) error {
 	if act < dr.applied {
 		o.drop()
 		return superseded(dr.cfg.Name)
 	}
 	if err := d.hand(dr, force, func(k follower, lun int) error { return k.insert(lun, o.path, force) }); err != nil {
-		o.drop()
+		if !isHeld(err) {
+			o.drop()
+		}
 		return err
 	}
 	if err := dr.insert(o, force); err != nil {
@@ -81,7 +93,7 @@ func (d *Daemon) takeOut(dr *drive, act uint64, force bool) error {
 // hand lets a carrier that answers for the drive by itself change first: it may
 // refuse. A tray that another host holds is refused by the drive itself.
 func (d *Daemon) hand(dr *drive, force bool, f func(k follower, lun int) error) error {
-	if d.usb == nil || !force && len(dr.emu.Holders()) > 0 {
+	if d.usb == nil || !force && dr.emu.Held() {
 		return nil
 	}
 	return d.usb.follow(dr.cfg.Name, f)
@@ -92,6 +104,10 @@ func (d *Daemon) applied(dr *drive, act uint64, disc string) {
 	dr.applied = act
 	dr.state.Disc, dr.state.Open, dr.state.Pending = disc, false, false
 	dr.pending, dr.failed = nil, false
+	if r := dr.request; r != nil && r.act < act {
+		d.endRequest(dr, superseded(dr.cfg.Name))
+	}
+	d.withdraw(dr)
 	d.clearAlarm(dr.cfg.Name)
 	d.save()
 	d.settle(dr)
@@ -106,10 +122,12 @@ func (d *Daemon) heldError(dr *drive, err error) error {
 	d.touch()
 	return &client.Error{
 		Status: http.StatusConflict, Message: fmt.Sprintf("drive %s: %v", dr.cfg.Name, held),
-		Hint:    "it was asked to let go; unmount the disc there and try again, or use --force",
+		Hint:    heldHint,
 		Holders: holdersOf(held.Holders),
 	}
 }
+
+const heldHint = "unmount the disc there and try again, or use --force"
 
 func isHeld(err error) bool {
 	e, ok := errors.AsType[*client.Error](err)
@@ -123,7 +141,7 @@ func (d *Daemon) configured(dr *drive, o opened, force bool) {
 	act := dr.begin()
 	var err error
 	switch {
-	case dr.holds(o):
+	case d.has(dr, o):
 		// Hosts that read it need not see it go and come back.
 		o.drop()
 		dr.path = o.path
@@ -137,6 +155,8 @@ func (d *Daemon) configured(dr *drive, o opened, force bool) {
 		return
 	}
 	if isHeld(err) {
+		d.endRequest(dr, superseded(dr.cfg.Name))
+		dr.emu.AwaitEject()
 		d.log.Info("the changed disc waits for hosts to let go", "drive", dr.cfg.Name, "disc", dr.cfg.Disc, "error", err)
 		dr.pending = &pending{disc: dr.cfg.Disc, since: time.Now()}
 		dr.state.Pending = true
@@ -147,16 +167,33 @@ func (d *Daemon) configured(dr *drive, o opened, force bool) {
 	d.save()
 }
 
-// holds reports whether an opened image is the disc in the drive already.
+// holds reports whether an opened image is the disc in the drive already, or on
+// its way there.
 func (dr *drive) holds(o opened) bool {
 	s := dr.emu.Status()
-	return o.disc != nil && s.State == "ready" && s.MediumID == o.id && s.Next == ""
+	if s.Next != "" {
+		return o.disc != nil && s.NextID == o.id
+	}
+	return o.disc != nil && (s.State == "ready" || s.State == "changing") && s.MediumID == o.id
+}
+
+// has is holds, also of a carrier that answers for the drive by itself: its host
+// may have ejected the disc a moment ago.
+func (d *Daemon) has(dr *drive, o opened) bool {
+	has := dr.holds(o)
+	if has && d.usb != nil {
+		_ = d.usb.follow(dr.cfg.Name, func(k follower, lun int) error {
+			has = k.path(lun) != ""
+			return nil
+		})
+	}
+	return has
 }
 
 // tryPending acts on a change that waits, when nobody holds the tray any more.
 func (d *Daemon) tryPending(dr *drive) {
 	p := dr.pending
-	if p == nil || p.trying || len(dr.emu.Holders()) > 0 {
+	if p == nil || p.trying || dr.emu.Held() {
 		return
 	}
 	if p.disc == "" {
@@ -205,6 +242,7 @@ func (d *Daemon) onEvents(dr *drive) {
 		d.onEvent(dr, e)
 	}
 	d.settle(dr)
+	d.tryRequest(dr) // which began after what is pending
 	d.tryPending(dr)
 	d.touch()
 }
@@ -219,7 +257,7 @@ func (d *Daemon) onEvent(dr *drive, e mmcemu.Event) {
 		}
 		dr.state.Open = s.State == "open" && s.Medium != ""
 		if e.Removed && s.Medium == "" && s.Next == "" {
-			dr.state.Disc = ""
+			dr.path, dr.odd, dr.state.Disc = "", nil, ""
 		}
 		d.save()
 	case mmcemu.EventSlotIn, mmcemu.EventSlotOut:

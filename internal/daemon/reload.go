@@ -191,6 +191,7 @@ func (d *Daemon) apply(c *change) {
 	d.usb.want(d.wantedGadgets())
 	for _, dr := range replaced {
 		dr.close()
+		d.retire(dr, superseded(dr.cfg.Name))
 	}
 	d.save()
 	d.log.Info("configuration is in force", "file", c.cfg.Path, "changed", !c.diff.Empty())
@@ -214,8 +215,8 @@ func (d *Daemon) applyListeners(c *change) {
 }
 
 // applyDrives makes the drives those of the configuration, and returns those
-// that are no longer in service. A drive of which only the disc, what a reload
-// does to it, or nothing changed keeps its sessions.
+// that are no longer in service. A drive of which nothing changed that [rebuilt] asks
+// for keeps its sessions.
 func (d *Daemon) applyDrives(c *change) (gone []*drive) {
 	old := d.drives
 	d.drives = nil
@@ -239,6 +240,7 @@ func (d *Daemon) applyDrives(c *change) (gone []*drive) {
 		if changed {
 			d.newSlots(dr)
 		}
+		dr.emu.SetPace(paceOf(&cfg))
 		if renamed {
 			dr.newTarget()
 		}
@@ -266,7 +268,7 @@ func rebuilt(old, new config.Drive) bool {
 	if !reflect.DeepEqual(driveOptions(old), driveOptions(new)) || len(old.Discs) != len(new.Discs) {
 		return true
 	}
-	return old.Eject != new.Eject || old.SwapHold != new.SwapHold || old.UAOnReturn != new.UAOnReturn || old.Medium != new.Medium
+	return old.Eject != new.Eject || old.UAOnReturn != new.UAOnReturn || old.Medium != new.Medium
 }
 
 // addDrive makes a new drive, with its disc already opened.

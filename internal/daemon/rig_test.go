@@ -178,12 +178,12 @@ func (r *rig) awaitDisc(want string) {
 }
 
 func (r *rig) insert(image string, force bool) error {
-	_, err := r.client.Insert(r.t.Context(), "cd0", client.InsertRequest{Image: image, Force: force})
+	_, err := r.client.Insert(r.t.Context(), "cd0", client.InsertRequest{Image: image, Force: force, Wait: "0s"})
 	return err
 }
 
 func (r *rig) eject(force bool) error {
-	_, err := r.client.Eject(r.t.Context(), "cd0", client.EjectRequest{Force: force})
+	_, err := r.client.Eject(r.t.Context(), "cd0", client.EjectRequest{Force: force, Wait: "0s"})
 	return err
 }
 

@@ -67,7 +67,12 @@ func (d *Daemon) Run(ctx context.Context) error {
 	<-ctx.Done()
 	d.log.Info("stopping", "reason", context.Cause(ctx))
 	d.systemd.stopping()
-	d.loop.post(func() { d.stopping = true })
+	d.loop.post(func() {
+		d.stopping = true
+		for _, dr := range d.drives {
+			d.endRequest(dr, errStopped)
+		}
+	})
 	grace, cancel := context.WithTimeout(serve, d.o.StopTime)
 	defer cancel()
 	stop()

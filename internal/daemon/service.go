@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"spindle/config"
 	"spindle/internal/api"
 	"spindle/internal/api/client"
 	"spindle/isostore"
@@ -84,11 +85,12 @@ type tray struct {
 }
 
 // Insert implements api.Tray.
-func (t *tray) Insert(ctx context.Context, image string, force bool) error {
+func (t *tray) Insert(ctx context.Context, image string, way api.Way) error {
 	if image == "" {
 		return &client.Error{Status: http.StatusBadRequest, Message: "the name of the image is missing", Hint: "`spindle images` lists them"}
 	}
-	act, c := uint64(0), t.dr.cfg
+	var act uint64
+	var c config.Drive
 	if err := t.d.loop.call(ctx, func() { act, c = t.dr.begin(), t.dr.cfg }); err != nil {
 		return err
 	}
@@ -96,47 +98,41 @@ func (t *tray) Insert(ctx context.Context, image string, force bool) error {
 	if err != nil {
 		return imageError(err)
 	}
-	w := &waiter{id: o.id, done: make(chan error, 1)}
-	var version int
-	if !t.d.loop.post(func() {
-		if err := t.d.place(t.dr, act, o, force); err != nil {
-			w.done <- err
-			return
-		}
-		version = t.d.save()
-		t.dr.waiters = append(t.dr.waiters, w)
-		t.d.settle(t.dr)
-	}) {
-		o.disc.Close()
+	return t.attempt(ctx, newAttempt(act, o, way))
+}
+
+// Eject implements api.Tray.
+func (t *tray) Eject(ctx context.Context, way api.Way) error {
+	var act uint64
+	if err := t.d.loop.call(ctx, func() { act = t.dr.begin() }); err != nil {
+		return err
+	}
+	return t.attempt(ctx, newAttempt(act, opened{}, way))
+}
+
+// attempt waits for the end of an act that the loop performs. When ctx ends
+// before hosts have let go of the tray, the act is not performed.
+func (t *tray) attempt(ctx context.Context, a *attempt) error {
+	if !t.d.loop.post(func() { t.d.attempt(t.dr, a) }) {
+		a.o.drop()
 		return errStopped
 	}
 	select {
-	case err := <-w.done:
+	case err := <-a.done:
 		if err == nil {
-			t.d.saver.wait(ctx, version)
+			t.d.saver.wait(ctx, a.saved)
 		}
 		return err
 	case <-ctx.Done():
+		t.d.loop.post(func() {
+			if t.dr.request == a {
+				t.d.endRequest(t.dr, context.Cause(ctx))
+			}
+		})
 		return context.Cause(ctx)
 	case <-t.d.loop.done:
 		return errStopped
 	}
-}
-
-// Eject implements api.Tray.
-func (t *tray) Eject(ctx context.Context, force bool) error {
-	var version int
-	var err error
-	if cerr := t.d.loop.call(ctx, func() {
-		err = t.d.takeOut(t.dr, t.dr.begin(), force)
-		version = t.d.save()
-	}); cerr != nil {
-		return cerr
-	}
-	if err == nil {
-		t.d.saver.wait(ctx, version)
-	}
-	return err
 }
 
 // Holders implements api.Tray.

@@ -30,11 +30,8 @@ type changer struct {
 func driveOptions(c config.Drive) mmcemu.Options {
 	o := mmcemu.Options{
 		Vendor: c.Vendor, Product: c.Product, Revision: c.Revision, Serial: c.Serial,
-		BlockLength: c.BlockLength, SwapHold: c.SwapHold, RemoveOnEject: c.Eject == config.Remove,
+		BlockLength: c.BlockLength, RemoveOnEject: c.Eject == config.Remove,
 		Personality: mmcemu.Personality{Mechanism: map[string]mmcemu.Mechanism{config.Caddy: mmcemu.Caddy, config.PopUp: mmcemu.PopUp}[c.Mechanism]},
-	}
-	if o.SwapHold == 0 {
-		o.SwapHold = -1 // none
 	}
 	if c.Speed > 0 {
 		o.Personality.Speeds = mmcemu.SpeedsUpTo(c.Speed)

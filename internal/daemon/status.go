@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -50,6 +51,12 @@ func (dr *drive) status() client.Drive {
 	if dr.pending != nil {
 		s.Pending = &client.Pending{Disc: dr.pending.disc, Since: dr.pending.since}
 	}
+	if a := dr.request; a != nil {
+		s.Request = &client.Request{Disc: a.o.name, Since: a.since, Until: a.until}
+		if e, ok := errors.AsType[*client.Error](a.held); ok && len(s.Holders) == 0 {
+			s.Holders = e.Holders // that the drive itself does not see
+		}
+	}
 	for _, n := range e.Nexuses {
 		s.Hosts = append(s.Hosts, client.Host(n))
 	}
@@ -62,7 +69,7 @@ func (dr *drive) status() client.Drive {
 func holdersOf(list []mmcemu.Holder) []client.Holder {
 	var out []client.Holder
 	for _, h := range list {
-		out = append(out, client.Holder{Initiator: h.Name, Since: h.Since})
+		out = append(out, client.Holder{Initiator: h.Name, Address: h.Address, Since: h.Since})
 	}
 	return out
 }

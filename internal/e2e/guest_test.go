@@ -164,11 +164,11 @@ func TestTray(t *testing.T) {
 		host same a.iso $(sha256sum /dev/sr0) || fail sum
 
 		mount -t iso9660 -o ro /dev/sr0 /mnt || fail mount
-		host refused eject cd0 || fail eject of a mounted disc
-		host refused insert cd0 b.iso || fail insert under a mounted disc
-		waitfor grep DISK_EJECT_REQUEST=1 /tmp/uevents || fail the kernel was not asked
+		host refused eject cd0 --wait 0s || fail eject of a mounted disc
+		host refused insert cd0 b.iso --wait 0s || fail insert under a mounted disc
 		host configure b.iso || fail configure
 		host pending b.iso || fail nothing waits
+		waitfor grep DISK_EJECT_REQUEST=1 /tmp/uevents || fail the kernel was not asked
 		(cd /mnt && sha256sum -c SUMS) || fail the mounted disc
 		before=$(changes)
 		umount /mnt || fail umount

@@ -103,7 +103,7 @@ func TestUSBAndISCSI(t *testing.T) {
 		guesttool lock /dev/sr0 || fail lock
 		guesttool sgio /dev/sr1 1b0000000200 0 >/tmp/eject.out 2>&1
 		grep "sense=..0005.*5302" /tmp/eject.out || { cat /tmp/eject.out; fail "the network ejects what the cable holds"; }
-		! spindle eject cd0 2>/tmp/refusal || fail an operator too
+		! spindle eject cd0 --wait 0s 2>/tmp/refusal || fail an operator too
 		grep usb: /tmp/refusal || { cat /tmp/refusal; fail "the holder has no name"; }
 		guesttool unlock /dev/sr0 || fail unlock
 		spindle eject cd0 || fail eject
@@ -234,7 +234,7 @@ EOF
 		echo 200 >/sys/block/sr0/events_poll_msecs
 		waitfor cmp /lib/images/b.iso /dev/sr0 || fail not the new image
 		mount -t iso9660 -o ro /dev/sr0 /mnt || fail mount
-		! spindle eject cd0 2>/tmp/refusal || fail held
+		! spindle eject cd0 --wait 0s 2>/tmp/refusal || fail held
 		grep -i "holds the tray" /tmp/refusal || { cat /tmp/refusal; fail the refusal; }
 
 		echo STEP pending
@@ -246,7 +246,7 @@ EOF
 		waitfor cmp /lib/images/b2.iso /dev/sr0 || fail "the changed disc did not come when the host let go"
 
 		echo STEP reload
-		sed -i 's/^disc = .*/&\nswap_hold = "1s"/' /tmp/c.toml && kill -HUP $daemon
+		sed -i 's/^disc = .*/&\nua_on_return = true/' /tmp/c.toml && kill -HUP $daemon
 		waitfor sh -c 'grep -c "msg=gadget " /tmp/spindle.log | grep -q 2' || fail "the gadget is not made again"
 		waitfor cmp /lib/images/b2.iso /dev/sr0 || fail "the disc is lost when a gadget is made again"
 

@@ -43,6 +43,7 @@ type Drive struct {
 	Target  string   `json:"target"`           // iSCSI name; the drive is its LUN 0
 	Serial  string   `json:"serial"`
 	Pending *Pending `json:"pending,omitempty"`
+	Request *Request `json:"request,omitempty"`
 	Holders []Holder `json:"holders,omitempty"`
 	Hosts   []Host   `json:"hosts,omitempty"`
 	Audio   *Audio   `json:"audio,omitempty"` // none when nothing plays
@@ -64,9 +65,18 @@ type Pending struct {
 	Since time.Time `json:"since"`
 }
 
+// A Request is a verb's insert or eject that waits for hosts to let go of the
+// tray, and lapses when they do not.
+type Request struct {
+	Disc  string    `json:"disc"` // to insert; empty to eject
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until"`
+}
+
 // A Holder is a host that prevents removal of the disc.
 type Holder struct {
 	Initiator string    `json:"initiator"`
+	Address   string    `json:"address,omitempty"`
 	Since     time.Time `json:"since"`
 }
 
@@ -231,11 +241,13 @@ type Converted struct {
 type InsertRequest struct {
 	Image string `json:"image"`
 	Force bool   `json:"force,omitempty"` // also when a host holds the tray
+	Wait  string `json:"wait,omitempty"`  // for hosts to let go, as "10s"; the drive's eject_wait when empty
 }
 
 // An EjectRequest asks for the tray to be opened.
 type EjectRequest struct {
-	Force bool `json:"force,omitempty"`
+	Force bool   `json:"force,omitempty"`
+	Wait  string `json:"wait,omitempty"` // as of an InsertRequest
 }
 
 // An Error is an answer that is not the one hoped for.

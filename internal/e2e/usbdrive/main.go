@@ -118,7 +118,11 @@ func insert(ctx context.Context, d *mmcemu.Drive, file string, force bool) error
 	if err != nil {
 		return err
 	}
-	return d.Insert(ctx, mmcemu.Medium{Disc: img, Name: file, ID: file}, force)
+	err = d.Insert(ctx, mmcemu.Medium{Disc: img, Name: file, ID: file}, force)
+	if _, held := errors.AsType[*mmcemu.HeldError](err); held {
+		return errors.Join(err, img.Close())
+	}
+	return err
 }
 
 // answer serves the other verbs on a socket: a line each way.
