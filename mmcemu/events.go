@@ -70,14 +70,14 @@ func (d *Drive) takeEvent(n *scsi.Nexus) (event, status byte) {
 	event, st.event = st.event, noEvent
 	switch {
 	case event == newMediaEvent:
-		st.eventPresent = true
+		st.owed = false
 		d.noteReady(st)
 		if st.ownLoad {
 			st.ownLoad = false
 			n.Raise(scsi.ErrMediumMayHaveChanged)
 		}
 	case event == mediaRemovalEvent:
-		st.eventPresent = false
+		st.owed = false
 		d.noteEmpty(st)
 	case st.ejectRequest:
 		event, st.ejectRequest = ejectRequestEvent, false

@@ -13,7 +13,7 @@ type nexus struct {
 	persistent   bool
 	since        time.Time // when it began to prevent
 	event        byte      // media event to report once: see GET EVENT STATUS NOTIFICATION
-	eventPresent bool      // by the events that it was told, and what it found at first, there is a medium
+	owed         bool      // an event is to tell that a medium which it knew is there no more
 	ejectRequest bool      // to report once, after event
 	ownLoad      bool      // ejected and loaded the medium itself: see publish
 	told         bool      // knows that the last medium went
@@ -49,7 +49,7 @@ func (d *Drive) NexusJoined(n *scsi.Nexus) {
 		st.seen, st.event = r.Medium, newMediaEvent
 		n.Raise(scsi.ErrMediumMayHaveChanged)
 	} else {
-		st.event, st.eventPresent = mediaRemovalEvent, true
+		st.event, st.owed = mediaRemovalEvent, true
 	}
 }
 
@@ -102,7 +102,7 @@ func (d *Drive) nexus(n *scsi.Nexus) *nexus {
 	if st == nil {
 		st = &nexus{told: true}
 		if m := d.cur.Load(); m != nil {
-			st.seen, st.eventPresent = m.id, true
+			st.seen = m.id
 		}
 		d.nexuses[n] = st
 	}
