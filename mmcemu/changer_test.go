@@ -158,7 +158,7 @@ func TestLoadTellsOthers(t *testing.T) {
 		}
 		walk(t, drive, c, step{readFirst, "", emptyClose})
 		began := time.Now()
-		if err := <-done; err != nil || time.Since(began) != settle {
+		if err := <-done; err != nil || time.Since(began) != linuxSettle {
 			t.Errorf("load: %v after %v", err, time.Since(began))
 		}
 		walk(t, drive, a, step{tur, "", changed}, step{tur, "", nil})
@@ -387,18 +387,4 @@ func TestPersonality(t *testing.T) {
 // TestContractOfChanger: a changer keeps the contract of a logical unit.
 func TestContractOfChanger(t *testing.T) {
 	scsitest.TestLogicalUnit(t, func() scsi.LogicalUnit { return newChanger(t, nil) })
-}
-
-// changerRows are LOAD/UNLOAD MEDIUM, and what slots add to other answers.
-var changerRows = []row{
-	{"LOAD", "changer", loadOf(1), ""},
-	{"LOAD, IMMED", "changer", loadImmed(2), ""},
-	{"LOAD of what is there", "changer", loadOf(0), ""},
-	{"UNLOAD", "changer", unload, ""},
-	{"a load is stopped", "changer", stopLoad, ""},
-	{"LOAD of an empty slot", "changer", loadOf(3), "2/3A/00"},
-	{"LOAD, no such slot", "changer", loadOf(4), "5/24/00 byte 8"},
-	{"START alone", "changer", "a6 00 00 00 01", "5/24/00 byte 4 bit 1"},
-	{"LOAD in a plain drive", "cd", loadOf(0), "5/20/00"},
-	{"MECHANISM STATUS of a changer", "changer", mechanism, "00 00 00 00 00 04 00 10 80 00 00 00 80 00 00 00 80 00 00 00 00 00 00 00"},
 }

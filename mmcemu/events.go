@@ -73,14 +73,14 @@ func (d *Drive) takeEvent(n *scsi.Nexus) (event, status byte) {
 	event, st.event = st.event, noEvent
 	switch {
 	case event == newMediaEvent:
-		st.eventPresent = true
+		st.owed = false
 		d.noteReady(st)
 		if st.ownLoad {
 			st.ownLoad = false
 			n.Raise(scsi.ErrMediumMayHaveChanged)
 		}
 	case event == mediaRemovalEvent:
-		st.eventPresent = false
+		st.owed = false
 		d.noteEmpty(st)
 	case st.slotRequest > 0:
 		event = mediaChangedEvent // Linux knows none such, and is asked to eject next

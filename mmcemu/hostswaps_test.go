@@ -374,4 +374,12 @@ func TestRemovalIsTold(t *testing.T) {
 	insert(t, drive, newDisc(3, 1000), "three")
 	walk(t, drive, other, step{tur, "", changed}, step{hostEject, "", nil})
 	walk(t, drive, linux, step{gesn, nothingOpen, nil}) // three was never there
+
+	insert(t, drive, newDisc(4, 1000), "four")
+	walk(t, drive, linux, step{tur, "", changed}, step{tur, "", nil}) // and no event asked for
+	walk(t, drive, other, step{tur, "", changed}, step{hostEject, "", nil})
+	walk(t, drive, linux, step{readFirst, "", emptyOpen})
+	insert(t, drive, newDisc(5, 1000), "five")
+	walk(t, drive, other, step{tur, "", changed}, step{hostEject, "", nil})
+	walk(t, drive, linux, step{gesn, removedOpen, nil}, step{gesn, nothingOpen, nil})
 }

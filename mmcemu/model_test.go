@@ -44,6 +44,7 @@ type modelHost struct {
 	knows   string // medium that it believes to be there
 	asked   bool   // an eject request is to be told
 	unaware bool   // that the last medium went
+	owed    bool   // an event of a removal, since one that it knew went
 	quiet   bool   // loaded its own disc: 28/00 comes with the event only
 
 	prevent, persistent bool
@@ -124,7 +125,7 @@ func (m *model) goes() {
 	for _, h := range m.hosts {
 		h.changed, h.asked, h.quiet = false, false, false
 		h.unaware = h.knows != ""
-		if !h.unaware {
+		if h.owed = h.owed || h.unaware; !h.owed {
 			h.told = m.turns
 		}
 	}
@@ -278,13 +279,13 @@ func (m *model) event(h *modelHost) (event, status byte) {
 	h.told = m.turns
 	switch {
 	case told < m.turns && m.ready:
-		event = 2
+		event, h.owed = 2, false
 		m.knowsNow(h)
 		if h.quiet {
 			h.quiet, h.changed = false, true
 		}
 	case told < m.turns:
-		event = 3
+		event, h.owed = 3, false
 		m.knowsEmpty(h)
 	case h.asked:
 		event, h.asked = 1, false
@@ -338,6 +339,7 @@ func (m *model) join(name string) {
 		h.reset = true
 	} else if was.knows != h.knows {
 		h.told, h.changed, h.unaware, h.knows = m.turns-1, m.ready, !m.ready, was.knows
+		h.owed = !m.ready
 	}
 	m.hosts[name] = h
 }

@@ -13,9 +13,9 @@ type nexus struct {
 	persistent   bool
 	since        time.Time // when it began to prevent
 	event        byte      // media event to report once: see GET EVENT STATUS NOTIFICATION
-	eventPresent bool      // by the events that it was told, and what it found at first, there is a medium
 	slotRequest  int       // number of a slot, plus 1, that the operator wants loaded, to report once after event
 	ejectRequest bool      // to report once, after those
+	owed         bool      // an event is to tell that a medium which it knew is there no more
 	ownLoad      bool      // ejected and loaded the medium itself: see publish
 	told         bool      // knows that the last medium went
 	seen         string    // ID of the medium that it last knew to be there, or empty
@@ -51,7 +51,7 @@ func (d *Drive) NexusJoined(n *scsi.Nexus) {
 		st.event = newMediaEvent
 		n.Raise(scsi.ErrMediumMayHaveChanged)
 	} else {
-		st.event, st.eventPresent, st.told = mediaRemovalEvent, true, false
+		st.event, st.owed, st.told = mediaRemovalEvent, true, false
 	}
 }
 
@@ -106,7 +106,7 @@ func (d *Drive) nexus(n *scsi.Nexus) *nexus {
 	if st == nil {
 		st = &nexus{told: true}
 		if m := d.cur.Load(); m != nil {
-			st.seen, st.eventPresent = m.id, true
+			st.seen = m.id
 		}
 		d.nexuses[n] = st
 	}

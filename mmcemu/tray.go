@@ -186,12 +186,13 @@ func (d *Drive) withdraw() {
 		st.ejectRequest, st.slotRequest, st.ownLoad = false, 0, false
 		// A host that was never told of the medium has nothing to forget; an
 		// event alone would count as a disagreement in Linux's sr driver. But one
-		// that has yet to be told by an event that the medium before went is told
-		// so: Linux learns nothing from a read that fails.
-		if st.told = st.seen == ""; st.told && !st.eventPresent {
-			st.event = noEvent
-		} else {
+		// that knew the medium before, and was not told by an event that it went,
+		// is told now: Linux learns nothing from a read that fails.
+		st.told = st.seen == ""
+		if st.owed = st.owed || !st.told; st.owed {
 			st.event = mediaRemovalEvent
+		} else {
+			st.event = noEvent
 		}
 	}
 }
