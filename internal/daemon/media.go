@@ -156,7 +156,7 @@ func (d *Daemon) configured(dr *drive, o opened, force bool) {
 	}
 	if isHeld(err) {
 		d.endRequest(dr, superseded(dr.cfg.Name))
-		dr.emu.AwaitEject()
+		dr.awaitEject()
 		d.log.Info("the changed disc waits for hosts to let go", "drive", dr.cfg.Name, "disc", dr.cfg.Disc, "error", err)
 		dr.pending = &pending{disc: dr.cfg.Disc, since: time.Now()}
 		dr.state.Pending = true

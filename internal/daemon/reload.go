@@ -235,12 +235,14 @@ func (d *Daemon) applyDrives(c *change) (gone []*drive) {
 		}
 		d.drives = append(d.drives, dr)
 		renamed := dr.cfg.Target != cfg.Target
-		changed := !slices.Equal(dr.cfg.Discs, cfg.Discs)
+		changed, paced := !slices.Equal(dr.cfg.Discs, cfg.Discs), paceOf(&dr.cfg) != paceOf(&cfg)
 		dr.cfg = cfg
 		if changed {
 			d.newSlots(dr)
 		}
-		dr.emu.SetPace(paceOf(&cfg))
+		if paced {
+			dr.setPace(paceOf(&cfg))
+		}
 		if renamed {
 			dr.newTarget()
 		}

@@ -52,7 +52,7 @@ func (d *Daemon) attempt(dr *drive, a *attempt) {
 	a.until = a.since.Add(wait)
 	a.expiry = time.AfterFunc(wait, func() { d.loop.post(func() { d.lapse(dr, a, wait) }) })
 	dr.request, a.held = a, err
-	dr.emu.AwaitEject()
+	dr.awaitEject()
 	d.log.Info("hosts are asked to let go", "drive", dr.cfg.Name, "wait", wait, "error", err)
 	d.touch()
 	d.tryRequest(dr) // it may have, since
@@ -106,7 +106,7 @@ func (d *Daemon) tryRequest(dr *drive) {
 	err := d.perform(dr, a)
 	if isHeld(err) { // again, or by a carrier that tells nothing
 		dr.request, a.held = a, err
-		dr.emu.AwaitEject()
+		dr.awaitEject()
 		return
 	}
 	a.expiry.Stop()
@@ -145,7 +145,7 @@ func (d *Daemon) endRequest(dr *drive, err error) {
 // withdraw takes back what hosts were asked, unless somebody waits for it still.
 func (d *Daemon) withdraw(dr *drive) {
 	if dr.request == nil && dr.pending == nil {
-		dr.emu.WithdrawEject()
+		dr.withdrawEject()
 	}
 }
 

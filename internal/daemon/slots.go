@@ -131,7 +131,7 @@ func (d *Daemon) noteSlots(dr *drive, missing []string) {
 	}
 	if !slices.Equal(missing, dr.changer.missing) {
 		dr.changer.missing = missing
-		dr.emu.SetSlots(d.slots(dr))
+		dr.setSlots(d.slots(dr))
 		d.touch()
 	}
 }
@@ -158,7 +158,7 @@ func (d *Daemon) followSlots(lib *isostore.Library, dr *drive) {
 // newSlots puts a changed list of discs of the same length in force.
 func (d *Daemon) newSlots(dr *drive) {
 	dr.changer.missing = make([]string, len(dr.cfg.Discs))
-	dr.emu.SetSlots(d.slots(dr))
+	dr.setSlots(d.slots(dr))
 	d.checkSlots(dr)
 }
 

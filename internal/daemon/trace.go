@@ -27,6 +27,7 @@ func (dr *drive) note(e mmcemu.Event) {
 func (dr *drive) insert(o opened, force bool) error {
 	medium := mmcemu.Medium{Disc: o.disc, Name: o.name, ID: o.id, Slot: dr.slotOf(o) + 1}
 	e := filter.Entry{Event: filter.EventInsert, Force: force, Medium: traceMedium(o.name, o.id, o.disc.Layout())}
+	e.Medium.Slot = medium.Slot
 	return dr.rec.Act(e, func() error {
 		err := dr.emu.Insert(begunOnly, medium, force)
 		if errors.Is(err, errBegun) {
@@ -41,6 +42,35 @@ func (dr *drive) eject(force bool) error {
 	return dr.rec.Act(filter.Entry{Event: filter.EventEject, Force: force}, func() error {
 		return dr.emu.Eject(begunOnly, force)
 	})
+}
+
+// awaitEject is mmcemu's AwaitEject with an entry in the recorder.
+func (dr *drive) awaitEject() {
+	_ = dr.rec.Act(filter.Entry{Event: filter.EventAwait}, func() error { dr.emu.AwaitEject(); return nil })
+}
+
+// withdrawEject is mmcemu's WithdrawEject with an entry in the recorder.
+func (dr *drive) withdrawEject() {
+	_ = dr.rec.Act(filter.Entry{Event: filter.EventWithdraw}, func() error { dr.emu.WithdrawEject(); return nil })
+}
+
+// setPace is mmcemu's SetPace with an entry in the recorder.
+func (dr *drive) setPace(p mmcemu.Pace) {
+	dr.change(p, func() { dr.emu.SetPace(p) })
+}
+
+// setSlots is mmcemu's SetSlots with an entry in the recorder.
+func (dr *drive) setSlots(slots []mmcemu.Slot) {
+	dr.change(struct{ Slots []mmcemu.Slot }{slots}, func() { dr.emu.SetSlots(slots) })
+}
+
+// change is f with an entry in the recorder of the options that are others now.
+func (dr *drive) change(options any, f func()) {
+	text, err := json.Marshal(options)
+	if err != nil {
+		panic(err) // strings and numbers of ours
+	}
+	_ = dr.rec.Act(filter.Entry{Event: filter.EventOptions, Options: text}, func() error { f(); return nil })
 }
 
 // traceMedium describes a disc for whoever reads a trace without it.

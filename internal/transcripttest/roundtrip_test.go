@@ -36,6 +36,12 @@ var commands = []string{
 	"be 00 00 00 00 10 00 00 01 f8", "43 02 00 00 00 00 00 04 00", "46 00 00 00 00 00 00 ff ff", "51 00 00 00 00 00 00 00 22",
 	"1e 00 00 00 01", "1e 00 00 00 00", "1e 00 00 00 03", "1e 00 00 00 02", "1b 00 00 00 02", "1b 00 00 00 03", "1b 00 00 00 01",
 	"5a 00 3f 00 00 00 00 02 00", "bb 00 02 c2 ff ff", "ee",
+	"a6 00 00 00 03 00 00 00 01", "a6 01 00 00 03 00 00 00 00", "a6 00 00 00 02", "bd 00 00 00 00 00 00 00 00 20", "4e",
+}
+
+// act is what the operator does.
+func (s *session) act(e filter.Entry) {
+	_ = s.rec.Act(e, func() error { return act(s.t.Context(), s.emu, s.dir, e) })
 }
 
 func (s *session) step() {
@@ -59,13 +65,22 @@ func (s *session) step() {
 		for _, h := range s.hosts {
 			h.Raise(scsi.ErrPowerOn)
 		}
-	case n < 6:
+	case n == 3:
+		pace := mmcemu.Pace{Host: mmcemu.Hosts()[s.rand.IntN(len(mmcemu.Hosts()))]}
+		text, err := json.Marshal(pace)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.act(filter.Entry{Event: filter.EventOptions, Options: text})
+	case n == 4:
+		s.act(filter.Entry{Event: []string{filter.EventAwait, filter.EventWithdraw}[s.rand.IntN(2)]})
+	case n < 8:
 		e := filter.Entry{Event: filter.EventEject, Force: s.rand.IntN(2) == 0}
-		if n < 5 {
+		if n < 7 {
 			name := []string{"boot.iso", "second.iso"}[s.rand.IntN(2)]
 			e.Event, e.Medium = filter.EventInsert, &filter.Medium{Name: name, ID: "id of " + name, Kind: "CD"}
 		}
-		_ = s.rec.Act(e, func() error { return act(s.t.Context(), s.emu, s.dir, e) })
+		s.act(e)
 	default:
 		cdb, limit, out := commands[s.rand.IntN(len(commands))], int64(1<<s.rand.IntN(20)), []byte(nil)
 		if n == 39 {
@@ -88,6 +103,7 @@ func play(t *testing.T, seed uint64, steps int, o mmcemu.Options) []byte {
 	synctest.Test(t, func(t *testing.T) {
 		s := &session{t: t, rand: rand.New(rand.NewPCG(seed, 0)), dir: dir}
 		o.OnEvent = func(e mmcemu.Event) { s.rec.Event(filter.Entry{Event: string(e.Kind), By: e.Nexus}) }
+		fill(o.Slots, dir)
 		s.emu = mmcemu.New(o)
 		defer s.emu.Close()
 		s.rec, s.lu = filter.Record(s.emu)
@@ -125,6 +141,7 @@ func TestRoundTrip(t *testing.T) {
 	for name, o := range map[string]mmcemu.Options{
 		"usual":        {Serial: "0123456789AB"},
 		"no hold":      {SwapHold: -1, RemoveOnEject: true},
+		"changer":      {Slots: []mmcemu.Slot{{Name: "boot.iso"}, {Name: "second.iso"}, {}}},
 		"slow to load": {LoadTime: 3 * time.Second, Vendor: "ACME", Product: "SLOW"},
 	} {
 		t.Run(name, func(t *testing.T) {

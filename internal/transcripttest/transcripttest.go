@@ -57,6 +57,7 @@ func Replay(t *testing.T, r io.Reader) (errs []error) {
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
+		fill(o.Slots, dir)
 		d := mmcemu.New(o)
 		defer d.Close()
 		errs = replaytest.Replay(t.Context(), tr, replaytest.Rig{
@@ -75,6 +76,14 @@ func act(ctx context.Context, d *mmcemu.Drive, dir string, e filter.Entry) error
 	switch e.Event {
 	case filter.EventEject:
 		return d.Eject(begun, e.Force)
+	case filter.EventAwait:
+		d.AwaitEject()
+		return nil
+	case filter.EventWithdraw:
+		d.WithdrawEject()
+		return nil
+	case filter.EventOptions:
+		return change(d, dir, e.Options)
 	case filter.EventReopen:
 		n := &scsi.Nexus{Initiator: "spindle"}
 		defer d.NexusLost(n)
@@ -84,11 +93,45 @@ func act(ctx context.Context, d *mmcemu.Drive, dir string, e filter.Entry) error
 	if err != nil {
 		return err
 	}
-	err = d.Insert(begun, mmcemu.Medium{Disc: dd, Name: e.Medium.Name, ID: e.Medium.ID}, e.Force)
+	err = d.Insert(begun, mmcemu.Medium{Disc: dd, Name: e.Medium.Name, ID: e.Medium.ID, Slot: e.Medium.Slot}, e.Force)
+	if _, held := errors.AsType[*mmcemu.HeldError](err); held {
+		dd.Close() // it is the caller's still
+	}
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
+}
+
+// change sets those of a drive's options that text has.
+func change(d *mmcemu.Drive, dir string, text []byte) error {
+	var o struct {
+		*mmcemu.Pace
+		Slots []mmcemu.Slot
+	}
+	if err := json.Unmarshal(text, &o); err != nil {
+		return fmt.Errorf("options: %w", err)
+	}
+	if o.Pace != nil {
+		d.SetPace(*o.Pace)
+	}
+	if o.Slots != nil {
+		fill(o.Slots, dir)
+		d.SetSlots(o.Slots)
+	}
+	return nil
+}
+
+// fill lets discs be loaded into the drive from slots, which name them.
+func fill(slots []mmcemu.Slot, dir string) {
+	for i := range slots {
+		if name := slots[i].Name; name != "" {
+			slots[i].Open = func(context.Context) (mmcemu.Medium, error) {
+				dd, err := open(dir, &filter.Medium{Name: name})
+				return mmcemu.Medium{Disc: dd, Name: name, ID: name}, err
+			}
+		}
+	}
 }
 
 // open opens the disc that a transcript names.

@@ -30,6 +30,7 @@ type Medium struct {
 	Kind   string  `json:"kind,omitempty"`   // CD, DVD or BD
 	Blocks int64   `json:"blocks,omitempty"` // of 2048 bytes
 	Tracks []Track `json:"tracks,omitempty"`
+	Slot   int     `json:"slot,omitempty"` // number of the slot of a changer that it is of, plus 1
 }
 
 // A Track is a track of a medium.
@@ -75,6 +76,8 @@ type Entry struct {
 	Force  bool    `json:"force,omitempty"`
 	Base   bool    `json:"base,omitempty"` // happened before what is lost: the state in which the rest begins
 	Lost   uint64  `json:"lost,omitempty"` // of "lost": number of entries that are not there
+
+	Options json.RawMessage `json:"options,omitempty"` // what is so from now on, in the terms of Header.Options
 }
 
 // Events of a recorder's own.
@@ -92,6 +95,13 @@ const (
 	EventReopen  = "reopen" // the tray opens with the disc on it, as it was before a restart
 	EventHostOut = "host-eject"
 	EventHostIn  = "host-load"
+)
+
+// Events of an operator that move no tray, but change what hosts are told.
+const (
+	EventAwait    = "await-eject"    // hosts are waited for to let go
+	EventWithdraw = "withdraw-eject" // and are not any more
+	EventOptions  = "options"        // some of the drive's Options are others
 )
 
 var trayEvents = map[string]kind{

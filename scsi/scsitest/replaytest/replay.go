@@ -22,8 +22,8 @@ import (
 // it are the same.
 type Rig struct {
 	LU scsi.LogicalUnit
-	// Act does what an operator did: filter.EventInsert, EventEject or
-	// EventReopen.
+	// Act does what an operator did: filter.EventInsert, EventEject,
+	// EventReopen, EventAwait, EventWithdraw or EventOptions.
 	Act func(e filter.Entry) error
 	// Ready reports whether a medium is ready.
 	Ready func() bool
@@ -102,7 +102,8 @@ func (p *replayer) entry(e *filter.Entry) error {
 		if r, ok := scsi.As[scsi.Resetter](p.rig.LU); ok {
 			r.Reset()
 		}
-	case filter.EventInsert, filter.EventEject, filter.EventReopen:
+	case filter.EventInsert, filter.EventEject, filter.EventReopen,
+		filter.EventAwait, filter.EventWithdraw, filter.EventOptions:
 		return p.act(e)
 	case filter.EventHostOut:
 		if e.Base {
