@@ -28,6 +28,7 @@ type rig struct {
 	dir    string        // of the library
 	config string        // file
 	tools  []string      // more for the guest
+	root   bool          // the guest has the root with tools
 	limit  time.Duration // of the guest; lab's when zero
 }
 
@@ -100,9 +101,14 @@ func (r *rig) guest(t *testing.T, script string, hooks map[string]lab.Hook) *lab
 		},
 	}
 	maps.Copy(all, hooks)
+	binaries := append([]string{"guesttool"}, r.tools...)
+	if !r.root {
+		binaries = append(binaries, "iscsistart")
+	}
 	g := &lab.Guest{
+		Root:     r.root,
 		Modules:  lab.InitiatorModules,
-		Binaries: append([]string{"iscsistart", "guesttool"}, r.tools...),
+		Binaries: binaries,
 		Net:      true,
 		Script:   prelude + script,
 		Timeout:  r.limit,

@@ -17,6 +17,9 @@ import (
 //go:embed guest/init
 var initScript []byte
 
+//go:embed guest/run
+var runScript []byte
+
 //go:embed guest/host
 var hostScript []byte
 
@@ -35,8 +38,13 @@ var (
 type Hook func(args []string) (string, error)
 
 // A Guest is a machine that boots Debian's kernel, loads modules, runs one shell
-// script and hands back its exit status. Its user space is busybox.
+// script and hands back its exit status. Its user space is busybox, or [Guest.Root].
 type Guest struct {
+	// Root makes the guest's root Debian's, with the tools that hack/deps lists, in
+	// place of busybox: read-only on a disk, below a file system in memory. Of
+	// Binaries it takes guesttool alone: everything else is in the root, and udevd is not
+	// running.
+	Root bool
 	// Modules are loaded in this order, each after what it depends on, each with
 	// its parameters behind it: "usb-storage delay_use=0".
 	Modules []string
@@ -69,6 +77,9 @@ type Guest struct {
 func (g *Guest) Run(t testing.TB) *Result {
 	t.Helper()
 	Need(t, "kernel")
+	if g.Root {
+		Need(t, "root")
+	}
 	for _, name := range g.Binaries {
 		if name != guestTool {
 			Need(t, name)
@@ -111,8 +122,18 @@ func (g *Guest) prepare(initrd string) ([]string, error) {
 	if g.Net {
 		args = append(args, "-netdev", "user,id=lab", "-device", "virtio-net-pci,netdev=lab,romfile=")
 	}
+	if g.Root {
+		root, err := cached("root.tools")
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "-drive", "file="+root+",if=none,id=root,format=raw,readonly=on", "-device", "virtio-blk-pci,drive=root")
+	}
 	return append(args, g.Args...), nil
 }
+
+// over is where the initramfs keeps what goes into a root of its own.
+const over = "/over"
 
 // archive collects the content of the initramfs.
 func (g *Guest) archive() (archive, error) {
@@ -121,39 +142,58 @@ func (g *Guest) archive() (archive, error) {
 		a[dir] = node{mode: modeDir}
 	}
 	a.data("/init", initScript)
-	a.data("/bin/host", hostScript)
-	a.data("/bin/waitfor", waitforScript)
-	a.data("/lab/script", []byte(g.Script))
-	names := g.Modules
-	if g.Net {
-		names = append([]string{"virtio_pci", "virtio_net"}, names...)
-	}
-	modules, err := resolve(names)
-	if err != nil {
+	if err := a.modules(g); err != nil {
 		return nil, err
 	}
-	var list strings.Builder
-	for _, m := range modules {
-		file := "/lab/" + m.name + ".ko"
-		a.file(file, m.path)
-		fmt.Fprintf(&list, "%s %s\n", file, m.params)
-	}
-	a.data("/lab/modules", []byte(list.String()))
 	if err := a.busybox(); err != nil {
 		return nil, err
 	}
+	top, bin := "", "/bin/"
+	if g.Root {
+		top, bin = over, over+"/usr/local/bin/"
+	}
+	a.data(top+"/lab/run", runScript)
+	a.data(top+"/lab/script", []byte(g.Script))
+	a.data(bin+"host", hostScript)
+	a.data(bin+"waitfor", waitforScript)
 	for _, name := range g.Binaries {
-		if err := a.binary(name); err != nil {
+		if g.Root && name != guestTool {
+			return nil, fmt.Errorf("%s: a guest with Root has no other binaries than %s (hint: put its package into hack/deps)", name, guestTool)
+		}
+		if err := a.binary(name, bin); err != nil {
 			return nil, err
 		}
 	}
 	for name, source := range g.Files {
-		a.file(name, source)
+		a.file(top+name, source)
 	}
 	for name, p := range g.Data {
-		a.data(name, p)
+		a.data(top+name, p)
 	}
 	return a, nil
+}
+
+// modules adds the guest's modules, and the list by which they are loaded.
+func (a archive) modules(g *Guest) error {
+	var names []string
+	if g.Root {
+		names = append(names, "virtio_pci", "virtio_blk", "squashfs", "overlay")
+	}
+	if g.Net {
+		names = append(names, "virtio_pci", "virtio_net")
+	}
+	list, err := resolve(append(names, g.Modules...))
+	if err != nil {
+		return err
+	}
+	var lines strings.Builder
+	for _, m := range list {
+		file := "/lab/" + m.name + ".ko"
+		a.file(file, m.path)
+		fmt.Fprintf(&lines, "%s %s\n", file, m.params)
+	}
+	a.data("/lab/modules", []byte(lines.String()))
+	return nil
 }
 
 // busybox adds busybox under all its names, except those that are there already.
@@ -175,12 +215,12 @@ func (a archive) busybox() error {
 	return a.libraries(bin, false)
 }
 
-// binary adds one program and its libraries.
-func (a archive) binary(name string) error {
+// binary adds one program, and its libraries, to a directory.
+func (a archive) binary(name, dir string) error {
 	if name == guestTool {
 		p, err := buildGuestTool()
 		if err == nil {
-			a.data("/bin/"+guestTool, p)
+			a.data(dir+guestTool, p)
 		}
 		return err
 	}
@@ -188,7 +228,7 @@ func (a archive) binary(name string) error {
 	if err != nil {
 		return err
 	}
-	a.file(path.Join("/bin", filepath.Base(file)), file)
+	a.file(path.Join(dir, filepath.Base(file)), file)
 	return a.libraries(file, unpacked)
 }
 

@@ -86,6 +86,9 @@ func find(name string) (path string, unpacked bool, err error) {
 	case name == "vmlinux":
 		path, err = cached("kernel.vmlinux")
 		return path, true, err
+	case name == "root":
+		path, err = cached("root.tools")
+		return path, true, err
 	case strings.HasSuffix(name, ".fd"):
 		path = filepath.Join(firmware, name)
 		_, err = os.Stat(path)
@@ -112,7 +115,8 @@ func find(name string) (path string, unpacked bool, err error) {
 
 // Need skips the test when a tool is neither in PATH nor in the cache, and says
 // which one and how to get it; with CI=true in the environment it fails the test.
-// Besides names of programs it takes "kernel" (all that a [Guest] needs) and "ovmf".
+// Besides names of programs it takes "kernel" (all that a [Guest] needs), "root" (for
+// one with Root) and "ovmf".
 func Need(t testing.TB, tools ...string) {
 	t.Helper()
 	var missing []string

@@ -10,6 +10,7 @@
 //	guesttool sgio DEV HEXCDB [INLEN]       send a command, zero-padded; print status, residual, sense, data
 //	guesttool reset DEV device|bus|host     SG_SCSI_RESET
 //	guesttool pread DEV OFFSET LEN          read with O_DIRECT and print the SHA-256
+//	guesttool blocks DEV                    read blocks and say whose they are, until killed; see blocks.go
 //	guesttool hold DEV                      open the device, print "held", wait for end of input
 //
 // DEV is opened with O_NONBLOCK, so that a drive without a disc opens too and the
@@ -53,6 +54,8 @@ func main() {
 	switch args := os.Args[1:]; {
 	case len(args) == 1 && args[0] == "uevents":
 		err = uevents(os.Stdout)
+	case len(args) == 2 && args[0] == "blocks":
+		err = blocks(os.Stdout, args[1])
 	case len(args) >= 2:
 		i := slices.IndexFunc(verbs, func(v verb) bool { return v.name == args[0] })
 		if i >= 0 && len(args)-2 >= verbs[i].min {
