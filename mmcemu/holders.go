@@ -139,6 +139,21 @@ func (d *Drive) AwaitEject() {
 	d.requested = true
 }
 
+// EjectRequested reports whether hosts are asked, or yet to be told, to let go.
+func (d *Drive) EjectRequested() bool {
+	d.mu.Lock()
+	defer d.unlock()
+	if d.requested {
+		return true
+	}
+	for _, st := range d.nexuses {
+		if st.ejectRequest {
+			return true
+		}
+	}
+	return false
+}
+
 // WithdrawEject takes back an eject request: from hosts that were not told of
 // it, and what AwaitEject said.
 func (d *Drive) WithdrawEject() {

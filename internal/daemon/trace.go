@@ -49,8 +49,12 @@ func (dr *drive) awaitEject() {
 	_ = dr.rec.Act(filter.Entry{Event: filter.EventAwait}, func() error { dr.emu.AwaitEject(); return nil })
 }
 
-// withdrawEject is mmcemu's WithdrawEject with an entry in the recorder.
+// withdrawEject is mmcemu's WithdrawEject, with an entry in the recorder when
+// there is something to withdraw.
 func (dr *drive) withdrawEject() {
+	if !dr.emu.EjectRequested() {
+		return
+	}
 	_ = dr.rec.Act(filter.Entry{Event: filter.EventWithdraw}, func() error { dr.emu.WithdrawEject(); return nil })
 }
 
