@@ -12,6 +12,7 @@ which the suite does not reach on a drive that cannot write, are tested with raw
 
 A skipped test found something missing that it needs. The last column says what: a command that the drive does
 not have, or a property. Most are right to miss, since MMC does not know them: they belong to disks (SBC).
+Tests of SANITIZE that passed saw a bad field refused by PLAY AUDIO TRACK INDEX, which has its operation code.
 
 This page is written by ` + "`go test ./internal/e2e -run Conformance -update`" + `, and the same test without
 the flag compares it with a run.
