@@ -72,16 +72,24 @@ type recording struct {
 // Unwrap lets scsi.As look inside.
 func (r *Recorder) Unwrap() scsi.LogicalUnit { return r.lu }
 
-// Execute implements scsi.LogicalUnit.
-func (r *Recorder) Execute(ctx context.Context, cmd *scsi.Command) error {
+// Execute implements scsi.LogicalUnit. A panic goes on to the front end, which
+// makes an internal error of it: so does the entry.
+func (r *Recorder) Execute(ctx context.Context, cmd *scsi.Command) (err error) {
 	c := captures.Get().(*capture)
 	c.begin(r, cmd)
-	err := r.lu.Execute(ctx, cmd)
-	cmd.In, cmd.Out = c.DataIn, c.out // the command is the front end's again
-	c.end(err, ctx.Err() != nil)
-	c.release()
+	err = errPanic
+	defer func() {
+		cmd.In, cmd.Out = c.DataIn, c.out // the command is the front end's again
+		c.end(err, ctx.Err() != nil)
+		c.release()
+	}()
+	err = r.lu.Execute(ctx, cmd)
 	return err
 }
+
+// errPanic is how a command ends that panics. It is a variable so that it is
+// made once.
+var errPanic error = scsi.ErrInternal
 
 // watching makes a recorder a scsi.NexusWatcher.
 type watching struct{ r *Recorder }

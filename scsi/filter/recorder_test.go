@@ -290,6 +290,29 @@ func TestRunning(t *testing.T) {
 	})
 }
 
+// TestRecordPanic has a command panic: it is in the trace as the host saw it,
+// and runs no more.
+func TestRecordPanic(t *testing.T) {
+	r, lu := Record(script(func(*scsi.Command) error { panic("a bug") }))
+	in := &scsitest.DataIn{}
+	cmd := &scsi.Command{Nexus: scsitest.NewNexus("a"), CDB: scsi.CDB{0x00}, In: in, Out: scsitest.NoData}
+	func() {
+		defer func() {
+			if p := recover(); p != "a bug" {
+				t.Errorf("recovered %v", p)
+			}
+		}()
+		_ = lu.Execute(t.Context(), cmd)
+	}()
+	want := []Entry{{
+		N: 1, Nexus: 1, CDB: Hex{0, 0, 0, 0, 0, 0}, Status: "CHECK CONDITION",
+		Sense: scsi.ErrInternal.AppendFixed(nil), Error: scsi.ErrInternal.Error(),
+	}}
+	if got := entries(t, r); line(t, got) != line(t, want) || r.ring.running != nil || cmd.In != in {
+		t.Errorf("entries = %s; want %s; given back: %v", line(t, got), line(t, want), cmd.In == in)
+	}
+}
+
 // TestHashAllowance reads much in no time, then waits, then follows.
 func TestHashAllowance(t *testing.T) {
 	const size = 1 << 20
