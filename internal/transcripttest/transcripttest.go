@@ -58,6 +58,8 @@ func Replay(t *testing.T, r io.Reader) (errs []error) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		fill(o.Slots, dir)
+		var told events
+		o.OnEvent = told.tell
 		d := mmcemu.New(o)
 		defer d.Close()
 		errs = replaytest.Replay(t.Context(), tr, replaytest.Rig{
@@ -65,7 +67,51 @@ func Replay(t *testing.T, r io.Reader) (errs []error) {
 			Act:   func(e filter.Entry) error { return act(t.Context(), d, dir, e) },
 			Ready: func() bool { return d.Status().State == "ready" },
 		})
+		synctest.Wait()
+		errs = append(errs, told.compare(tr)...)
 	})
+	return errs
+}
+
+// events are what a drive told, each with the host that did it, and how often.
+type events struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (l *events) tell(e mmcemu.Event) { l.add(string(e.Kind), e.Nexus, 1) }
+
+func (l *events) add(kind, by string, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.count == nil {
+		l.count = make(map[string]int)
+	}
+	l.count[fmt.Sprintf("%q by %q", kind, by)] += n
+}
+
+// compare returns what was told more often than in the transcript, or less. Where
+// entries are missing, or a command of which nothing is known, so may events be.
+func (l *events) compare(tr *filter.Transcript) (errs []error) {
+	told := []mmcemu.EventKind{
+		mmcemu.EventReady, mmcemu.EventEjected, mmcemu.EventHostOut, mmcemu.EventHostIn, mmcemu.EventSlotIn,
+		mmcemu.EventSlotOut, mmcemu.EventHeld, mmcemu.EventReleased, mmcemu.EventAlarm,
+	}
+	for _, e := range tr.Entries {
+		if e.Event == filter.EventGap || e.Aborted || e.Running {
+			return nil
+		}
+		if slices.Contains(told, mmcemu.EventKind(e.Event)) {
+			l.add(e.Event, e.By, -1)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.count)) {
+		if n := l.count[name]; n > 0 {
+			errs = append(errs, fmt.Errorf("the drive tells event %s %d times too often", name, n))
+		} else if n < 0 {
+			errs = append(errs, fmt.Errorf("the drive tells event %s %d times too few", name, -n))
+		}
+	}
 	return errs
 }
 

@@ -46,6 +46,8 @@ func TestReplayErrors(t *testing.T) {
 		{"no options", `{"spindle_transcript":1}`, "options of the header"},
 		{"disc", header + `{"n":1,"event":"insert","medium":{"name":"x/y.iso"}}`, `disc "x/y.iso" is not known (hint: the discs are boot.iso, second.iso`},
 		{"no disc", header + `{"n":1,"event":"insert"}`, "an insert without a medium"},
+		{"event", header + `{"n":1,"event":"host-eject","by":"a"}`, `the drive tells event "host-eject" by "a" 1 times too few`},
+		{"another event", header + `{"n":1,"event":"insert","medium":{"name":"boot.iso"}}`, `the drive tells event "ready" by "" 1 times too often`},
 		{"answer", header + `{"n":1,"cdb":"000000000000","status":"GOOD"}`, "status CHECK CONDITION"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
