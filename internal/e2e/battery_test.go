@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"spindle/internal/lab"
+	"spindle/testdata/fixture"
 )
 
 // A call is one command in a guest, and what it has to print.
@@ -209,17 +210,17 @@ func TestBatteryUSB(t *testing.T) {
 	entries, err := os.ReadDir(m.dir)
 	m.must(err)
 	for _, e := range entries {
-		if e.Name() != largeDisc {
-			files["/discs/"+e.Name()] = m.path(e.Name())
-		}
+		files["/discs/"+e.Name()] = m.path(e.Name())
 	}
+	files["/discs/"+largeDisc] = lab.ISO(t, dataImage) // the guest adds the hole
+	hole := fmt.Sprintf("truncate -s %d /discs/%s\n", largeBlocks*fixture.UserSize, largeDisc)
 	g := &lab.Guest{
 		Root:     true,
 		Modules:  driveModules,
 		Binaries: []string{"guesttool"},
 		Data:     map[string][]byte{"/usr/local/bin/spindle": lab.GoBinary(t, "spindle/cmd/spindle")},
 		Files:    files,
-		Script:   batteryPrelude + cablePrelude + script(rounds) + settled,
+		Script:   hole + batteryPrelude + cablePrelude + script(rounds) + settled,
 		Memory:   768,
 		Timeout:  6 * time.Minute,
 	}

@@ -32,12 +32,15 @@ func battery(discs map[string]*content) []round {
 // cableBattery is the part of it that tells whether data come over a cable as they
 // come over a network.
 func cableBattery(discs map[string]*content) []round {
-	mixed, songs, video := discs[mixedDisc], discs[songsDisc], discs[videoDisc]
+	mixed, songs, video, large := discs[mixedDisc], discs[songsDisc], discs[videoDisc], discs[largeDisc]
+	generic := video.readom()
+	generic.command = strings.ReplaceAll(generic.command, "/dev/sr0", "/dev/sg0")
 	return []round{
 		{mixedDisc, append([]call{mountCall("DATA.BIN"), mixed.clone()}, ejectCalls...)},
 		{songsDisc, append(songs.tocCalls(), songs.rip())},
 		{extraDisc, []call{mountCall("DATA")}},
-		{videoDisc, []call{video.readom(), mountCall("DATA")}},
+		{videoDisc, []call{video.readom(), generic, mountCall("DATA")}},
+		{largeDisc, []call{large.tocOfLarge(), mountCall("DATA.BIN")}},
 	}
 }
 
@@ -218,7 +221,7 @@ func (c *content) largeCalls(kind string) []call {
 	}
 	return []call{
 		{command: "cd-info --no-device-info /dev/sr0", want: []string{map[string]string{"DVD": "^Disc mode is listed as: DVD-ROM", "BD": "^CD-ROM Track List .1 - 1"}[kind]}},
-		{command: "wodim -toc dev=/dev/sr0", want: []string{"^first: 1 last 1", "^track: +1 lba: +0 .* control: 4 mode: 1", fmt.Sprintf("^track:lout lba: +%d ", c.Blocks)}},
+		c.tocOfLarge(),
 		{command: "wodim -prcap dev=/dev/sr0", want: []string{"Does read DVD-ROM media", "Current read  speed: *[0-9]{5} kB/s"}},
 		{command: "xorriso -outdev /dev/sr0 -toc 2>&1", want: []string{
 			"^Media current: " + kind + "-ROM", "^Media status : is written , is closed", fmt.Sprintf("^Media blocks : %d readable", c.Blocks), "^ISO session  :   1 ,  +0 ,",
@@ -226,6 +229,13 @@ func (c *content) largeCalls(kind string) []call {
 		// It wonders that a drive that cannot write has no speeds of writing.
 		{command: "dvd+rw-mediainfo /dev/sr0", want: info, deny: []string{"unable|CHECK|error"}},
 	}
+}
+
+// tocOfLarge is wodim's view of the one track of a disc that is no CD.
+func (c *content) tocOfLarge() call {
+	return call{command: "wodim -toc dev=/dev/sr0", want: []string{
+		"^first: 1 last 1", "^track: +1 lba: +0 .* control: 4 mode: 1", fmt.Sprintf("^track:lout lba: +%d ", c.Blocks),
+	}}
 }
 
 // mountCall mounts the last session and checks its files, of which one is named.

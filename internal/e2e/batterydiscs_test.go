@@ -18,12 +18,18 @@ const (
 	largeDisc = "large.iso"
 )
 
+// largeBlocks are those of largeDisc: 9.2 GB, nearly all a hole behind dataImage.
+const largeBlocks = 4_500_000
+
+// dataImage is the file system of the mixed-mode disc and of largeDisc.
+var dataImage = lab.Image{Size: 400_000, Seed: 90, Label: "BATTERY"}
+
 // batteryDiscs makes the discs in the maker's directory, and returns what is on
 // them: mixed mode, audio with CD-TEXT, two sessions, a DVD of 4 MB with
 // DVD-Video, and one so large that it is a BD.
 func batteryDiscs(m *maker) map[string]*content {
 	m.t.Helper()
-	iso, err := os.ReadFile(lab.ISO(m.t, lab.Image{Size: 400_000, Seed: 90, Label: "BATTERY"}))
+	iso, err := os.ReadFile(lab.ISO(m.t, dataImage))
 	m.must(err)
 	mixed, songs := fixture.DataFirst(iso), fixture.Songs()
 	extra := fixture.MixedMode(sessionISO(m, fixture.MixedModeStart))
@@ -32,12 +38,11 @@ func batteryDiscs(m *maker) map[string]*content {
 	m.must(fixture.WriteCUE(m.dir, "songs", songs, fixture.CUEOptions{CDText: true}))
 	m.must(fixture.WriteCCD(m.dir, "extra", extra, fixture.CCDOptions{}))
 	m.must(fixture.WriteMDS(m.dir, "video", video, fixture.MDSOptions{}))
-	const blocks = 4_500_000 // 9.2 GB, nearly all a hole
 	m.write(largeDisc, iso)
-	m.must(os.Truncate(m.path(largeDisc), blocks*fixture.UserSize))
+	m.must(os.Truncate(m.path(largeDisc), largeBlocks*fixture.UserSize))
 	return map[string]*content{
 		mixedDisc: {Source: mixed}, songsDisc: {Source: songs}, extraDisc: {Source: extra},
-		videoDisc: {Source: video}, largeDisc: {Source: fixture.DVD(blocks, iso)},
+		videoDisc: {Source: video}, largeDisc: {Source: fixture.DVD(largeBlocks, iso)},
 	}
 }
 
