@@ -74,6 +74,7 @@ type bench struct {
 
 	moves  atomic.Int64 // counts what may move the tray, before and after
 	acting atomic.Int64 // acts of the operator's that are under way
+	came   atomic.Int64 // media that became ready or went
 	mu     sync.Mutex
 	discs  map[string]markedDisc // by name
 }
@@ -81,7 +82,13 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	b := &bench{t: t, discs: map[string]markedDisc{}}
 	o := testOptions
-	o.OnEvent = func(Event) { b.moves.Add(1) }
+	o.OnEvent = func(e Event) {
+		b.moves.Add(1)
+		switch e.Kind {
+		case EventReady, EventEjected, EventHostOut:
+			b.came.Add(1)
+		}
+	}
 	b.drive = New(o)
 	t.Cleanup(func() { _ = b.drive.Close() })
 	b.lu = &taskSet{Drive: b.drive, moves: &b.moves}

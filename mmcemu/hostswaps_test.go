@@ -32,13 +32,13 @@ func TestSwapsUnderHosts(t *testing.T) {
 		{[]string{"macOS, USB"}, 40, 0},
 		{[]string{"Linux, iSCSI", "Linux, iSCSI", "macOS, USB", "Windows, iSCSI"}, 40, 300 * time.Millisecond},
 	} {
-		total += group.swaps
 		synctest.Test(t, func(t *testing.T) {
 			s := newSwapper(t, uint64(seed), group.hosts, group.load)
 			s.run(group.swaps)
+			total += int(min(int64(s.swaps), s.came.Load()))
 		})
 	}
-	if total != 200 {
+	if total < 200 {
 		t.Errorf("%d swaps; want 200", total)
 	}
 }
@@ -219,9 +219,10 @@ func newSwapper(t *testing.T, seed uint64, names []string, load time.Duration) *
 	return s
 }
 
-// run makes so many swaps, and checks that they did what they should.
+// run makes so many swaps, not counting those of nothing for nothing and of media
+// that another superseded, and checks that they did what they should.
 func (s *swapper) run(swaps int) {
-	for s.swaps < swaps {
+	for s.swaps < swaps || s.came.Load() < int64(swaps) {
 		s.act()
 		if s.rng.IntN(4) > 0 {
 			s.quiet()
@@ -239,7 +240,7 @@ func (s *swapper) run(swaps int) {
 		}
 		raced += l.raced
 	}
-	s.t.Logf("%d swaps, %d by force, %d checks", s.swaps, s.forced, s.checks)
+	s.t.Logf("%d swaps, %d media that came or went, %d by force, %d checks", s.swaps, s.came.Load(), s.forced, s.checks)
 	if s.forced == 0 || raced == 0 || s.checks < swaps/2 {
 		s.t.Errorf("%d swaps, %d by force, %d checks, %d reads that raced: too few", s.swaps, s.forced, s.checks, raced)
 	}
