@@ -8,6 +8,7 @@ var statusRows = []row{
 	{"REQUEST SENSE", "empty", "03 00 00 00 12", "70 00 00 00 00 00 00 0A 00 00 00 00 00 00 00 00 00 00"},
 	{"INQUIRY page without EVPD", "small", "12 00 80 00 ff", "5/24/00 byte 2"},
 	{"INQUIRY unknown page", "small", "12 01 b0 00 ff", "5/24/00 byte 2"},
+	// The reference's product is VIRTUAL ODD; the rest of its bytes are these.
 	{"INQUIRY", "empty", "12 00 00 00 60", "05 80 00 02 1F 00 00 00 | 56454E444F522020 | 5649525455414C204F44442020202020 | 312E3030"},
 	{"no medium", "empty", "00", "2/3A/01"},
 	{"tray open", "open", "00", "2/3A/02"},
