@@ -67,16 +67,17 @@ func (d *Drive) SetSlots(slots []Slot) {
 	defer d.unlock()
 	d.slotSets++
 	moved := func(number int) int {
-		if number < 0 || number < len(slots) && slots[number].Name == d.slots[number].Name {
+		if number < 0 || number >= len(d.slots) {
+			return -1
+		}
+		name := d.slots[number].Name
+		if number < len(slots) && slots[number].Name == name {
 			return number
 		}
-		return slices.IndexFunc(slots, func(s Slot) bool { return s.Name == d.slots[number].Name })
+		return slices.IndexFunc(slots[:min(len(slots), len(d.slots))], func(s Slot) bool { return s.Name == name })
 	}
 	if m := d.disc; m != nil {
-		if m.slot = moved(m.slot); m.slot >= len(d.slots) {
-			m.slot = -1
-		}
-		if m.slot >= 0 {
+		if m.slot = moved(m.slot); m.slot >= 0 {
 			d.slot = m.slot
 		}
 	}
@@ -151,6 +152,9 @@ func (d *Drive) unloadSlot(n *scsi.Nexus) error {
 	if d.disc == nil && d.change == nil && d.slotLoad == nil {
 		return nil
 	}
+	if c := d.change; c != nil && d.disc == nil && !c.floor.IsZero() {
+		return nil // the host was asked to let go, and the disc that it means went: see oblige
+	}
 	if d.preventing() > 0 {
 		return scsi.ErrRemovalPrevented
 	}
@@ -199,6 +203,7 @@ func (d *Drive) beginLoad(n *scsi.Nexus, number int, immed bool) (*slotLoad, err
 	case d.preventing() > 0:
 		return nil, scsi.ErrRemovalPrevented
 	}
+	d.nexus(n) // also of a front end that did not announce it
 	l := &slotLoad{number: number, slot: d.slots[number].Slot, sets: d.slotSets}
 	if immed {
 		l.ctx, l.cancel = context.WithCancel(d.life)
@@ -284,8 +289,9 @@ func (d *Drive) endLoad(n *scsi.Nexus, l *slotLoad, in Medium) (*change, error) 
 // it knows, and nobody needs to wait until it asks.
 func (d *Drive) putBack(n *scsi.Nexus) {
 	d.takeOut()
-	st := d.nexus(n)
-	st.seen, st.event, st.told = "", noEvent, true
+	if st := d.nexuses[n]; st != nil { // else it went while its load went on
+		st.seen, st.event, st.told = "", noEvent, true
+	}
 }
 
 // noteSlot notes that a medium is in the drive.
@@ -297,10 +303,10 @@ func (d *Drive) noteSlot(m *medium) {
 }
 
 // requestSlot tells every host that the operator wants the disc of another slot
-// loaded, while they hold the tray.
+// loaded, while they hold the tray. One of no slot takes an earlier wish back.
 func (d *Drive) requestSlot(number int) {
-	if number < 0 || number >= len(d.slots) || number == d.slot {
-		return
+	if number >= len(d.slots) || d.disc != nil && number == d.disc.slot {
+		number = -1
 	}
 	for _, st := range d.nexuses {
 		st.slotRequest = number + 1

@@ -161,6 +161,6 @@ func (d *Drive) WithdrawEject() {
 	defer d.unlock()
 	d.requested = false
 	for _, st := range d.nexuses {
-		st.ejectRequest = false
+		st.ejectRequest, st.slotRequest = false, 0
 	}
 }

@@ -261,6 +261,10 @@ func (d *Drive) hostEject(n *scsi.Nexus) error {
 	if d.change != nil && d.disc == d.change.m {
 		d.abandonChange(ErrSuperseded)
 	}
+	if d.slotLoad != nil { // else it would close the tray again
+		d.abandonChange(ErrSuperseded)
+		d.emit(Event{Kind: EventSlotOut, Nexus: n.Initiator, Slot: d.slot})
+	}
 	d.open = true
 	if d.disc == nil {
 		return nil

@@ -1,0 +1,115 @@
+package mmcemu
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestNexusGoesDuringLoad: a load behind its command, of a host that went since,
+// leaves no trace of that host.
+func TestNexusGoesDuringLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &slowSlot{disc: slotDisc(1), open: make(chan struct{})}
+		drive := newChanger(t, func(o *Options) { o.Slots[1], o.SwapHold = slow.slot(), -1 })
+		a, b := join(drive, "a"), join(drive, "b")
+		run(t, drive, a, loadImmed(1), nil)
+		drive.NexusLost(a)
+		slow.open <- struct{}{}
+		synctest.Wait()
+		if s := drive.Status(); len(s.Nexuses) != 1 || s.State != "ready" || s.Slot != 1 {
+			t.Errorf("status %+v; want b alone, and slot 1", s)
+		}
+		walk(t, drive, b, step{tur, "", changed}, step{tur, "", nil})
+	})
+}
+
+// TestEjectDuringLoad: a host's eject ends a load behind its command: the tray
+// stays open, events and TEST UNIT READY say the same, and the daemon is told.
+func TestEjectDuringLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &slowSlot{disc: slotDisc(1), open: make(chan struct{})}
+		out := 0
+		drive := newChanger(t, func(o *Options) {
+			o.Slots[1], o.SwapHold = slow.slot(), -1
+			o.OnEvent = func(e Event) {
+				if e.Kind == EventSlotOut {
+					out++
+				}
+			}
+		})
+		n := join(drive, "a")
+		walk(t, drive, n, step{loadImmed(1), "", nil}, step{hostEject, "", nil}, step{tur, "", emptyOpen})
+		synctest.Wait()
+		if s := drive.Status(); s.State != "open" || s.Medium != "" || out != 1 {
+			t.Errorf("status %+v after %d slot-unload events; want it open after one", s, out)
+		}
+		walk(t, drive, n, step{loadOf(2), "", nil}, step{tur, "", changed}, step{tur, "", nil})
+	})
+}
+
+// TestObligingUnload: the unload of a host that lets go because it was asked to
+// does not end the insert for which it was asked.
+func TestObligingUnload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		drive := newChanger(t, func(o *Options) { o.SwapHold = -1 })
+		n := join(drive, "a")
+		run(t, drive, n, prevent, nil)
+		drive.RequestEject()
+		drive.AwaitEject()
+		run(t, drive, n, allow, nil)
+		time.AfterFunc(oblige/2, func() { walk(t, drive, n, step{unload, "", nil}, step{tur, "", emptyClose}) })
+		err := drive.Insert(t.Context(), Medium{Disc: slotDisc(2), Name: "c", ID: "c", Slot: 3}, false)
+		if err != nil {
+			t.Errorf("insert: %v", err)
+		}
+		walk(t, drive, n, step{tur, "", changed}, step{tur, "", nil})
+		if got := slotOf(t, drive, n); got != 2 {
+			t.Errorf("slot %d is read; want 2", got)
+		}
+	})
+}
+
+// TestSlotRequestEnds: a wish for a slot goes with the request to eject, and with
+// a later wish for a disc of no slot.
+func TestSlotRequestEnds(t *testing.T) {
+	drive := newChanger(t, nil)
+	n := join(drive, "a")
+	run(t, drive, n, prevent, nil)
+	ask := func(in Medium) {
+		t.Helper()
+		if _, held := errors.AsType[*HeldError](drive.Insert(t.Context(), in, false)); !held {
+			t.Fatal("the tray is not held")
+		}
+	}
+	wanted := Medium{Disc: slotDisc(2), Name: "c", ID: "c", Slot: 3}
+	ask(wanted)
+	drive.WithdrawEject()
+	walk(t, drive, n, step{gesn, nothingDisc, nil})
+	ask(wanted)
+	ask(Medium{Disc: newDisc(9, 1000), Name: "foreign"})
+	walk(t, drive, n, step{gesn, ejectRequested, nil}, step{gesn, nothingDisc, nil})
+}
+
+// TestSlotsThatAreNotThere: media of slots that the drive does not have, in it or
+// on their way, are of no slot when the slots change.
+func TestSlotsThatAreNotThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		drive := newChanger(t, nil)
+		run(t, drive, join(drive, "a"), tur, nil)
+		done := make(chan error, 1)
+		go func() {
+			done <- drive.Insert(t.Context(), Medium{Disc: slotDisc(7), Name: "h", ID: "h", Slot: 8}, false)
+		}()
+		synctest.Wait() // for the host to notice
+		drive.SetSlots([]Slot{slotAt(1), slotAt(0), {}, {}, slotAt(7)})
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		drive.SetSlots([]Slot{slotAt(0), slotAt(1)})
+		if s := drive.Status(); s.InSlot || s.Medium != "h" {
+			t.Errorf("status %+v; want a disc of no slot", s)
+		}
+	})
+}
