@@ -79,9 +79,14 @@ type bench struct {
 	discs  map[string]markedDisc // by name
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T) *bench { return newBenchFor(t, "") }
+
+// newBenchFor returns a bench whose drive shows changes to a kind of host, one of
+// Hosts or none.
+func newBenchFor(t *testing.T, kind string) *bench {
 	b := &bench{t: t, discs: map[string]markedDisc{}}
 	o := testOptions
+	o.Host = kind
 	o.OnEvent = func(e Event) {
 		b.moves.Add(1)
 		switch e.Kind {
@@ -245,14 +250,13 @@ func TestHosts(t *testing.T) {
 				name = m.Name + "/empty"
 			}
 			t.Run(name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { testHost(t, m, kind) })
+				synctest.Test(t, func(t *testing.T) { testHost(t, newBench(t), m, kind) })
 			})
 		}
 	}
 }
 
-func testHost(t *testing.T, m host.Model, kind host.Kind) {
-	b := newBench(t)
+func testHost(t *testing.T, b *bench, m host.Model, kind host.Kind) {
 	if err := b.put(kind, false); err != nil {
 		t.Fatal(err)
 	}

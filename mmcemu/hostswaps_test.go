@@ -33,7 +33,7 @@ func TestSwapsUnderHosts(t *testing.T) {
 		{[]string{"Linux, iSCSI", "Linux, iSCSI", "macOS, USB", "Windows, iSCSI"}, 40, 300 * time.Millisecond},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newSwapper(t, uint64(seed), group.hosts, group.load)
+			s := newSwapper(newBench(t), uint64(seed), group.hosts, group.load)
 			s.run(group.swaps)
 			total += int(min(int64(s.swaps), s.came.Load()))
 		})
@@ -199,8 +199,9 @@ type swapper struct {
 	checks int
 }
 
-func newSwapper(t *testing.T, seed uint64, names []string, load time.Duration) *swapper {
-	s := &swapper{bench: newBench(t), rng: rand.New(rand.NewPCG(seed, 5))}
+func newSwapper(b *bench, seed uint64, names []string, load time.Duration) *swapper {
+	t := b.t
+	s := &swapper{bench: b, rng: rand.New(rand.NewPCG(seed, 5))}
 	s.drive.o.LoadTime = load
 	ctx, stop := context.WithCancel(t.Context())
 	s.stop = stop
