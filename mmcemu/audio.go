@@ -151,9 +151,9 @@ func framesOf(a disc.MSF) disc.LBA {
 	return (disc.LBA(a.M)*60+disc.LBA(a.S))*framesPerSecond + disc.LBA(a.F)
 }
 
-// playAddress returns the LBA of an MSF address on medium m. From 90 minutes on
+// discAddress returns the LBA of an MSF address on medium m. From 90 minutes on
 // that is in the lead-in, unless the disc is so long.
-func playAddress(m *medium, a disc.MSF) disc.LBA {
+func discAddress(m *medium, a disc.MSF) disc.LBA {
 	if lba := (disc.MSF{}).LBA() + framesOf(a); lba <= m.layout.LeadOut() {
 		return lba
 	}
@@ -181,7 +181,7 @@ func checkMSF(cdb *scsi.CDB, at int) error {
 // Source: MMC-6, PLAY AUDIO MSF.
 func (d *Drive) playAudioMSF(_ context.Context, cmd *scsi.Command, m *medium) error {
 	return d.withPlayer(cmd, m, func(p *player, now time.Time) error {
-		from, end := playAddress(m, msfAt(&cmd.CDB, 3)), playAddress(m, msfAt(&cmd.CDB, 6))
+		from, end := discAddress(m, msfAt(&cmd.CDB, 3)), discAddress(m, msfAt(&cmd.CDB, 6))
 		if isCurrent(&cmd.CDB, 3) {
 			from = p.here(m, now)
 		}
@@ -325,7 +325,7 @@ func (d *Drive) scan(_ context.Context, cmd *scsi.Command, m *medium) error {
 	from, current := int64(int32(lba)), lba == currentAddress
 	switch cmd.CDB[9] >> 6 {
 	case scanMSF:
-		from, current = int64(playAddress(m, msfAt(&cmd.CDB, 3))), isCurrent(&cmd.CDB, 3)
+		from, current = int64(discAddress(m, msfAt(&cmd.CDB, 3))), isCurrent(&cmd.CDB, 3)
 	case scanTrack:
 		_, t := findTrack(m.layout, byTrack, uint32(cmd.CDB[5]))
 		if t == nil {

@@ -1,6 +1,7 @@
 package mmcemu
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"testing"
@@ -103,6 +104,26 @@ func TestPlayLong(t *testing.T) {
 	expect(t, long, usb(), "42 02 40 01 00 00 00 00 ff", "00 11 00 0c 01 12 02 03 00 5b 00 00 00 59 31 19")
 	expect(t, long, usb(), subChannel, "00 11 00 0c 01 12 02 03 00 06 3f 06 00 06 2a e8")
 	run(t, newDrive(t, mixedCD()), usb(), "47 00 00 5b 00 00 5b 01 00", scsi.ErrLBAOutOfRange)
+}
+
+// TestReadLong: READ CD MSF has the same addresses as play.
+func TestReadLong(t *testing.T) {
+	l := disctest.HiddenTrack()
+	l.Sessions[0].Tracks = l.Sessions[0].Tracks[:2]
+	l.Sessions[0].LeadOut = 445000
+	long := newDrive(t, disctest.Synthetic(l))
+	for _, tt := range []struct{ msf, lba string }{
+		{"b9 00 00 5b 00 00 5b 00 01 f8 00", "be 00 00 06 3f 06 00 00 01 f8 00"}, // 91:00:00
+		{"b9 00 00 59 3b 4a 5a 00 01 f8 00", "be 00 00 06 2d 71 00 00 02 f8 00"}, // across 90:00:00
+	} {
+		got, err := scsitest.DoNexus(t, long, usb(), tt.msf, nil)
+		want, _ := scsitest.DoNexus(t, long, usb(), tt.lba, nil)
+		if err != nil || len(want) == 0 || !bytes.Equal(got, want) {
+			t.Errorf("%s = %d bytes, %v; want the %d of %s", tt.msf, len(got), err, len(want), tt.lba)
+		}
+	}
+	run(t, long, usb(), "b9 00 00 5b 00 00 5a 00 00 f8 00", scsi.ErrInvalidFieldInCDB)
+	run(t, newDrive(t, mixedCD()), usb(), "b9 00 00 5b 00 00 5b 00 01 f8 00", scsi.ErrLBAOutOfRange)
 }
 
 // A subDisc holds a sub-channel of its own.

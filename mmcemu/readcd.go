@@ -52,7 +52,9 @@ func checkReadCDMSF(cdb *scsi.CDB) error {
 			return scsi.FieldInCDB(at+2, -1)
 		}
 	}
-	if msfAt(cdb, 3).LBA() > msfAt(cdb, 6).LBA() {
+	// From 90 minutes on an address is in the lead-in, or far out: see discAddress.
+	start, end := msfAt(cdb, 3), msfAt(cdb, 6)
+	if start.LBA() > end.LBA() && framesOf(start) > framesOf(end) {
 		return scsi.FieldInCDB(6, -1)
 	}
 	return checkReadCD(cdb)
@@ -85,7 +87,10 @@ func (d *Drive) readCD(ctx context.Context, cmd *scsi.Command, m *medium) error 
 // readCDMSF answers READ CD MSF: as READ CD, with a start in bytes 3-5 and an
 // end, which is not read, in bytes 6-8.
 func (d *Drive) readCDMSF(ctx context.Context, cmd *scsi.Command, m *medium) error {
-	start, end := msfAt(&cmd.CDB, 3).LBA(), msfAt(&cmd.CDB, 6).LBA()
+	start, end := discAddress(m, msfAt(&cmd.CDB, 3)), discAddress(m, msfAt(&cmd.CDB, 6))
+	if start > end {
+		return scsi.FieldInCDB(6, -1)
+	}
 	return d.readSelected(ctx, cmd, m, start, uint32(end-start))
 }
 
