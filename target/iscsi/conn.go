@@ -25,8 +25,11 @@ type conn struct {
 
 	memory quota // what answers of this connection may borrow
 	text   textExchange
-	ready  atomic.Bool // in the full feature phase
-	left   bool        // Logout was answered
+	begun  bool          // it has a session; srv.mu is over this and ready
+	ready  bool          // in the full feature phase
+	asked  chan struct{} // closed when the initiator has been asked to log out
+	ended  chan struct{} // closed at the end
+	left   bool          // Logout was answered
 	tags   atomic.Uint32
 	pulse  pulse
 	shift  shift
@@ -42,7 +45,7 @@ var errLogout = errors.New("logout")
 const readBuffer = 4 << 10
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{srv: s, nc: nc, p: defaultParams(), memory: quota{free: connBudget}}
+	c := &conn{srv: s, nc: nc, p: defaultParams(), memory: quota{free: connBudget}, asked: make(chan struct{}), ended: make(chan struct{})}
 	c.log = s.opts.Log.With("initiator", nc.RemoteAddr().String())
 	c.in = wire{r: bufio.NewReaderSize(nc, readBuffer), limit: loginDataLimit}
 	c.out.conn = c
@@ -57,7 +60,7 @@ func (c *conn) serve() {
 	deadline.Stop()
 	if err == nil {
 		c.in.limit = ourMaxRecv
-		c.ready.Store(true)
+		c.srv.enter(c)
 		c.startPulse()
 		err = c.read()
 	}
@@ -76,6 +79,7 @@ func (c *conn) end(err error) {
 	}
 	c.report(err)
 	c.srv.remove(c)
+	close(c.ended)
 }
 
 // read serves PDUs of the full feature phase until the connection ends.

@@ -48,6 +48,7 @@ type Server struct {
 	conns     map[*conn]struct{}
 	listeners map[net.Listener]struct{}
 	stopping  bool
+	stopBy    context.Context // of Shutdown
 }
 
 // A portKey identifies an iSCSI initiator port at a target: a login with the
@@ -262,6 +263,7 @@ func (s *Server) register(n *session) error {
 			n.tsih = s.lastTSIH
 			s.tsihs[n.tsih] = n
 			s.sessions[n.key()] = n
+			n.conn.begun = true
 			return nil
 		}
 	}

@@ -3,6 +3,8 @@ package iscsi
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -16,12 +18,19 @@ var errShutdown = errors.New("the server stops")
 // the server runs, but for tasks that storage holds.
 func (s *Server) Shutdown(ctx context.Context) {
 	s.mu.Lock()
-	s.stopping = true
+	again := s.stopping
+	s.stopping, s.stopBy = true, ctx
 	for l := range s.listeners {
 		l.Close()
 	}
 	for c := range s.conns {
-		go c.askLogout(ctx)
+		switch {
+		case again: // they are being asked
+		case c.ready:
+			go c.askLogout(ctx)
+		case !c.begun: // one whose login is being answered asks when it is in: see enter
+			c.fail(errShutdown)
+		}
 	}
 	s.mu.Unlock()
 	done := make(chan struct{})
@@ -34,20 +43,42 @@ func (s *Server) Shutdown(ctx context.Context) {
 		return
 	case <-ctx.Done():
 	}
-	s.mu.Lock()
-	for c := range s.conns {
-		c.fail(errShutdown)
-	}
-	s.mu.Unlock()
+	s.closeAll()
 	<-done
 }
 
-// askLogout sends the request, or closes a connection that has no session.
-func (c *conn) askLogout(ctx context.Context) {
-	if !c.ready.Load() {
+// closeAll closes what is left, when those that were to be asked have been: a
+// machine under load may have come to none of them in the time.
+func (s *Server) closeAll() {
+	s.mu.Lock()
+	left := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	late, cancel := context.WithTimeout(context.Background(), lingerTime)
+	defer cancel()
+	for _, c := range left {
+		select {
+		case <-c.asked:
+		case <-c.ended:
+		case <-late.Done(): // it takes nothing
+		}
 		c.fail(errShutdown)
-		return
 	}
+}
+
+// enter begins the full feature phase of a connection.
+func (s *Server) enter(c *conn) {
+	s.mu.Lock()
+	c.ready = true
+	stopping, ctx := s.stopping, s.stopBy
+	s.mu.Unlock()
+	if stopping {
+		go c.askLogout(ctx)
+	}
+}
+
+// askLogout sends the request.
+func (c *conn) askLogout(ctx context.Context) {
+	defer close(c.asked)
 	seconds := uint16(1)
 	if deadline, ok := ctx.Deadline(); ok {
 		seconds = uint16(max(1, min(time.Until(deadline).Seconds(), 600)))
