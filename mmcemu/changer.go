@@ -12,7 +12,7 @@ import (
 // for storage, and for hosts to notice, and neither must hold up a PREVENT or a
 // poll. The drive's mutex orders what it does.
 var changerCommands = []command{
-	{0xA6, "LOAD/UNLOAD MEDIUM", concurrent | stopsPlay, alloc{}, nil, (*Drive).loadUnload},
+	{0xA6, "LOAD/UNLOAD MEDIUM", concurrent, alloc{}, nil, (*Drive).loadUnload},
 }
 
 // MaxSlots is how many slots a changer has at most: feature 0102h has five bits

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"spindle/scsi"
 )
 
 // TestNexusGoesDuringLoad: a load behind its command, of a host that went since,
@@ -110,6 +112,35 @@ func TestSlotsThatAreNotThere(t *testing.T) {
 		drive.SetSlots([]Slot{slotAt(0), slotAt(1)})
 		if s := drive.Status(); s.InSlot || s.Medium != "h" {
 			t.Errorf("status %+v; want a disc of no slot", s)
+		}
+	})
+}
+
+// TestLoadThatDoesNothing: a load that is refused, or is of the disc that is
+// there, does not end its play; one of another disc does.
+func TestLoadThatDoesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		plain := newDrive(t, mixedCD())
+		n := join(plain, "a")
+		walk(t, plain, n, step{playCDB(1000, 7500), "", nil}, step{loadOf(0), "", scsi.ErrInvalidOpcode})
+		wait(time.Second)
+		isAt(t, plain, n, position{0x11, 0x10, 1, 1, 1075, 75})
+
+		drive := newChanger(t, func(o *Options) { o.SwapHold = -1 })
+		a := join(drive, "a")
+		err := drive.Insert(t.Context(), Medium{Disc: mixedCD(), Name: "a", ID: "mixed", Slot: 1}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		walk(
+			t, drive, a, step{tur, "", changed}, step{playCDB(1000, 7500), "", nil}, step{loadOf(0), "", nil}, step{stopLoad, "", nil},
+			step{loadOf(3), "", scsi.ErrMediumNotPresent}, step{prevent, "", nil}, step{loadOf(1), "", scsi.ErrRemovalPrevented}, step{allow, "", nil},
+		)
+		wait(time.Second)
+		isAt(t, drive, a, position{0x11, 0x10, 1, 1, 1075, 75})
+		walk(t, drive, a, step{loadOf(1), "", nil}, step{tur, "", changed})
+		if s := drive.Status(); s.Audio.State != "" {
+			t.Errorf("after the load of another disc it is %s", s.Audio.State)
 		}
 	})
 }
