@@ -44,6 +44,7 @@ func (d *Daemon) attempt(dr *drive, a *attempt) {
 		return
 	}
 	if r := dr.request; r != nil && r.act > a.act {
+		a.o.drop()
 		a.fail(superseded(dr.cfg.Name))
 		return
 	}
