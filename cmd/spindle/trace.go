@@ -31,9 +31,16 @@ func (a *app) traceCommand() *cobra.Command {
 			defer r.Close()
 			if a.json {
 				_, err = io.Copy(a.out, r)
-				return err
+			} else {
+				err = printTrace(a.out, r)
 			}
-			return printTrace(a.out, r)
+			if err == nil && follow && cmd.Context().Err() == nil {
+				err = &client.Error{
+					Message: fmt.Sprintf("the trace ends: drive %s went or was made anew, or the daemon stopped", args[0]),
+					Hint:    "follow it again for what comes",
+				}
+			}
+			return err
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what comes")
