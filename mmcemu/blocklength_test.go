@@ -247,3 +247,15 @@ func TestShortBlocksDoNotAllocate(t *testing.T) {
 		t.Errorf("READ(10) of blocks of 512 bytes allocates %v times; want 0", allocs)
 	}
 }
+
+// TestReadCDAmongShortBlocks: READ CD counts in sectors, whatever the blocks of
+// READ are.
+func TestReadCDAmongShortBlocks(t *testing.T) {
+	drive := newDrive(t, newDisc(1, 1000))
+	n := join(drive, "a")
+	switchTo(t, drive, n, select512, list512)
+	got, err := scsitest.DoNexus(t, drive, n, "be 00 00 00 00 10 00 00 02 10 00 00", nil)
+	if want := blocksOf(1, 16, 2); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("READ CD of 2 sectors = %d bytes, %v; want %d of block 16 on", len(got), err, len(want))
+	}
+}

@@ -49,7 +49,11 @@ func (d *Drive) read12(ctx context.Context, cmd *scsi.Command, m *medium) error 
 // that does is moved to its start before it is sent; all after it begin with a
 // block.
 func (d *Drive) read(ctx context.Context, cmd *scsi.Command, m *medium, lba, n uint32) error {
-	size := d.blockLength()
+	return d.readBlocks(ctx, cmd, m, d.blockLength(), lba, n)
+}
+
+// readBlocks is read of blocks of size bytes.
+func (d *Drive) readBlocks(ctx context.Context, cmd *scsi.Command, m *medium, size, lba, n uint32) error {
 	if err := checkBlocks(m, size, lba, n); err != nil {
 		return err
 	}

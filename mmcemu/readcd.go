@@ -124,7 +124,7 @@ func (d *Drive) readSelected(ctx context.Context, cmd *scsi.Command, m *medium, 
 	case lba < 0:
 		return scsi.ErrLBAOutOfRange.At(uint32(lba))
 	}
-	return d.read(ctx, cmd, m, uint32(lba), n)
+	return d.readBlocks(ctx, cmd, m, disc.BlockSize, uint32(lba), n)
 }
 
 func illegalMode(lba disc.LBA) error {
