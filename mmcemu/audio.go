@@ -227,7 +227,7 @@ func (d *Drive) playAudioIndex(_ context.Context, cmd *scsi.Command, m *medium) 
 	if first == nil {
 		return scsi.FieldInCDB(4, -1)
 	}
-	from, ok := indexStart(first, cmd.CDB[5])
+	from, ok := indexStart(first, int(cmd.CDB[5]))
 	if !ok {
 		return scsi.FieldInCDB(5, -1)
 	}
@@ -237,7 +237,7 @@ func (d *Drive) playAudioIndex(_ context.Context, cmd *scsi.Command, m *medium) 
 	}
 	end := l.End(last)
 	if i := cmd.CDB[8]; i != 0 {
-		if next, ok := indexStart(last, i+1); ok {
+		if next, ok := indexStart(last, int(i)+1); ok {
 			end = next
 		}
 	}
@@ -251,11 +251,11 @@ func (d *Drive) playAudioIndex(_ context.Context, cmd *scsi.Command, m *medium) 
 
 // indexStart returns where index i of a track starts, and whether there is one;
 // 0 is 1.
-func indexStart(t *disc.Track, i byte) (disc.LBA, bool) {
+func indexStart(t *disc.Track, i int) (disc.LBA, bool) {
 	switch {
 	case i <= 1:
 		return t.Start, true
-	case int(i)-2 < len(t.Indexes):
+	case i-2 < len(t.Indexes):
 		return t.Indexes[i-2], true
 	}
 	return 0, false

@@ -343,3 +343,15 @@ func TestScan(t *testing.T) {
 		isAt(t, drive, n, position{0x13, 0x10, 1, 0, -65, -1065})
 	})
 }
+
+// TestPlayToIndexBeyond: a last index that is not there is the last one, FFh too.
+func TestPlayToIndexBeyond(t *testing.T) {
+	for _, index := range []string{"63", "64", "fe", "ff"} {
+		drive := newDrive(t, mixedCD())
+		n := join(drive, "a")
+		run(t, drive, n, "48 00 00 00 01 01 00 01 "+index, nil)
+		if s := drive.Status().Audio.State; s != "playing" {
+			t.Errorf("to index %sh: %q; want playing", index, s)
+		}
+	}
+}
