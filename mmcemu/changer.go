@@ -263,7 +263,7 @@ func (d *Drive) endLoad(n *scsi.Nexus, l *slotLoad, in Medium) (*change, error) 
 	switch {
 	case d.closed:
 		err = ErrClosed
-	case l.immed() && d.slotLoad != l, d.slotSets != l.sets:
+	case l.immed() && (d.slotLoad != l || l.ctx.Err() != nil), d.slotSets != l.sets:
 		err = fmt.Errorf("slot %d: %w (%w)", l.number, errLoadFailed, ErrSuperseded)
 	case !l.immed() && d.preventing() > 0: // began while the image was opened
 		err = scsi.ErrRemovalPrevented

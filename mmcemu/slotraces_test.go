@@ -1,6 +1,7 @@
 package mmcemu
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -143,4 +144,33 @@ func TestLoadThatDoesNothing(t *testing.T) {
 			t.Errorf("after the load of another disc it is %s", s.Audio.State)
 		}
 	})
+}
+
+// TestStoppedLoadStays: a load that was stopped brings no disc, though its image
+// was opened in that moment.
+func TestStoppedLoadStays(t *testing.T) {
+	begun, open := make(chan struct{}), make(chan struct{})
+	d := slotDisc(1)
+	events := make(chan Event, 16)
+	drive := newChanger(t, func(o *Options) {
+		o.SwapHold = -1
+		o.OnEvent = func(e Event) { events <- e }
+		o.Slots[1].Open = func(context.Context) (Medium, error) {
+			close(begun)
+			<-open
+			return Medium{Disc: d, Name: "b", ID: "b"}, nil
+		}
+	})
+	n := join(drive, "a")
+	<-events // the first disc is ready
+	run(t, drive, n, loadImmed(1), nil)
+	<-begun
+	run(t, drive, n, stopLoad, nil)
+	close(open)
+	if e := <-events; e.Kind != EventSlotOut {
+		t.Errorf("after a stop: event %s; want %s", e.Kind, EventSlotOut)
+	}
+	if s := drive.Status(); s.State != "empty" {
+		t.Errorf("after a stop: %s with %q; want empty", s.State, s.Medium)
+	}
 }
