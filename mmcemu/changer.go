@@ -313,18 +313,6 @@ func (d *Drive) requestSlot(number int) {
 	}
 }
 
-// eventSlot returns the slot that a media event is about, 0 without slots.
-func (d *Drive) eventSlot(n *scsi.Nexus, event byte) byte {
-	d.mu.Lock()
-	defer d.unlock()
-	if st := d.nexus(n); event == mediaChangedEvent && st.slotRequest > 0 {
-		number := st.slotRequest - 1
-		st.slotRequest = 0
-		return byte(number)
-	}
-	return byte(d.slot)
-}
-
 // appendSlotTable adds to the header of MECHANISM STATUS the state of a changer
 // (0 ready, 1 loading) and the slot of the drive's disc, and appends the table
 // of slots: for each 4 bytes, of which byte 0 has PRESENT in bit 7, CHANGE in 0.

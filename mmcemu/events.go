@@ -52,8 +52,7 @@ func (d *Drive) eventStatus(_ context.Context, cmd *scsi.Command, _ *medium) err
 		_, status := d.peekEvent()
 		return cmd.In.Reply([]byte{0, 6, mediaClass, mediaClassMask, noEvent, status, 0, 0})
 	}
-	event, status := d.takeEvent(cmd.Nexus)
-	slot := d.eventSlot(cmd.Nexus, event)
+	event, status, slot := d.takeEvent(cmd.Nexus)
 	return cmd.In.Reply([]byte{0, 6, mediaClass, mediaClassMask, event, status, slot, slot})
 }
 
@@ -63,13 +62,13 @@ func (d *Drive) peekEvent() (event, status byte) {
 	return noEvent, d.mediaStatus()
 }
 
-// takeEvent returns the event to report to n, which then knows it, and the
-// status of the medium beside it.
-func (d *Drive) takeEvent(n *scsi.Nexus) (event, status byte) {
+// takeEvent returns the event to report to n, which then knows it, the status
+// of the medium beside it, and the slot that it is about: 0 without slots.
+func (d *Drive) takeEvent(n *scsi.Nexus) (event, status, slot byte) {
 	d.mu.Lock()
 	defer d.unlock()
 	st := d.nexus(n)
-	status = d.mediaStatus()
+	status, slot = d.mediaStatus(), byte(d.slot)
 	event, st.event = st.event, noEvent
 	switch {
 	case event == newMediaEvent:
@@ -84,10 +83,11 @@ func (d *Drive) takeEvent(n *scsi.Nexus) (event, status byte) {
 		d.noteEmpty(st)
 	case st.slotRequest > 0:
 		event = mediaChangedEvent // Linux knows none such, and is asked to eject next
+		slot, st.slotRequest = byte(st.slotRequest-1), 0
 	case st.ejectRequest:
 		event, st.ejectRequest = ejectRequestEvent, false
 	}
-	return event, status
+	return event, status, slot
 }
 
 // mediaStatus is byte 1 of a media event: whether there is a medium in the

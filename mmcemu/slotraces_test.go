@@ -3,11 +3,14 @@ package mmcemu
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"spindle/scsi"
+	"spindle/scsi/scsitest"
 )
 
 // TestNexusGoesDuringLoad: a load behind its command, of a host that went since,
@@ -172,5 +175,35 @@ func TestStoppedLoadStays(t *testing.T) {
 	}
 	if s := drive.Status(); s.State != "empty" {
 		t.Errorf("after a stop: %s with %q; want empty", s.State, s.Medium)
+	}
+}
+
+// TestSlotRequestOnce: of requests for events that overlap one alone is told of
+// the operator's wish, and of the right slot.
+func TestSlotRequestOnce(t *testing.T) {
+	drive := newChanger(t, nil)
+	n := join(drive, "a")
+	run(t, drive, n, prevent, nil)
+	for range 2000 {
+		if _, held := errors.AsType[*HeldError](drive.Insert(t.Context(), Medium{Disc: slotDisc(2), Name: "c", Slot: 3}, false)); !held {
+			t.Fatal("the tray is not held")
+		}
+		var told atomic.Int64
+		var polls sync.WaitGroup
+		for range 2 {
+			polls.Go(func() {
+				got, err := scsitest.DoNexus(t, drive, n, gesn, nil)
+				if err == nil && got[4] == mediaChangedEvent {
+					told.Add(1)
+					if got[6] != 2 {
+						t.Errorf("the wish is for slot %d; want 2", got[6])
+					}
+				}
+			})
+		}
+		polls.Wait()
+		if told.Load() != 1 {
+			t.Fatalf("told %d times; want once", told.Load())
+		}
 	}
 }
