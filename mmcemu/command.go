@@ -76,14 +76,12 @@ func newCommandTable() *commandTable {
 // CDB, state of the medium.
 func (d *Drive) Execute(ctx context.Context, cmd *scsi.Command) error {
 	c := d.commands[cmd.CDB[0]]
-	m := d.acquire() // before the unit attention: see publish
+	m, err := d.enter(cmd.Nexus, c != nil && c.flags&skipsUA != 0)
 	if m != nil {
 		defer m.release()
 	}
-	if cmd.Nexus.Pending() && (c == nil || c.flags&skipsUA == 0) {
-		if s, ok := d.takeUnitAttention(cmd.Nexus); ok {
-			return s
-		}
+	if err != nil {
+		return err
 	}
 	if c == nil {
 		return scsi.ErrInvalidOpcode
@@ -103,6 +101,27 @@ func (d *Drive) Execute(ctx context.Context, cmd *scsi.Command) error {
 		return c.run(d, ctx, cmd, m)
 	}
 	return d.executeLimited(ctx, c, cmd, m)
+}
+
+// enter returns the medium that is ready, with a reference, or the unit attention
+// that n is to be told first. It looks for the medium before the unit attention,
+// see publish, and again after it: a medium that went in between took with it
+// what would have told of it, see withdraw.
+func (d *Drive) enter(n *scsi.Nexus, skipsUA bool) (*medium, error) {
+	for {
+		m := d.acquire()
+		if n.Pending() && !skipsUA {
+			if s, ok := d.takeUnitAttention(n); ok {
+				return m, s
+			}
+		}
+		if m == d.cur.Load() {
+			return m, nil
+		}
+		if m != nil {
+			m.release()
+		}
+	}
 }
 
 // executeLimited runs a command that has an allocation length.

@@ -32,7 +32,7 @@ type circumstances struct {
 // swapsAtOnce puts a short disc in the place of another in a moment, and then
 // lets the host poll, and read where only the old disc had blocks.
 func swapsAtOnce(b *bench, _ host.Model, h host.Host) error {
-	b.drive.o.SwapHold = -1
+	b.drive.SetPace(Pace{SwapHold: -1})
 	if err := b.put(host.Audio, true); err != nil {
 		return err
 	}

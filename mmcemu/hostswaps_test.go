@@ -202,7 +202,7 @@ type swapper struct {
 func newSwapper(b *bench, seed uint64, names []string, load time.Duration) *swapper {
 	t := b.t
 	s := &swapper{bench: b, rng: rand.New(rand.NewPCG(seed, 5))}
-	s.drive.o.LoadTime = load
+	s.drive.SetPace(Pace{Host: b.drive.o.Host, LoadTime: load})
 	ctx, stop := context.WithCancel(t.Context())
 	s.stop = stop
 	for i, name := range names {
@@ -324,7 +324,7 @@ func (s *swapper) quiet() {
 // no host gets a block of a medium that it was not told of.
 func TestReadsAreTold(t *testing.T) {
 	b := newBench(t)
-	b.drive.o.SwapHold = -1
+	b.drive.SetPace(Pace{SwapHold: -1})
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
 	for range 3 {
