@@ -157,7 +157,7 @@ func (b *bench) putHeld(kind host.Kind) (forced bool) {
 			b.t.Errorf("insert of %q: %v", kind, err)
 			return false
 		}
-		<-time.After(time.Second)
+		time.Sleep(time.Second)
 	}
 	if err := b.put(kind, true); err != nil && !errors.Is(err, ErrSuperseded) {
 		b.t.Errorf("forced insert of %q: %v", kind, err)
@@ -320,7 +320,7 @@ func (b *bench) whileHostLives(m host.Model, h host.Host, act func()) {
 	go func() { act(); close(done) }()
 	every := max(m.Interval, time.Second)
 	for over := 0; over < 4; {
-		<-time.After(every)
+		time.Sleep(every)
 		select {
 		case <-done:
 			over++

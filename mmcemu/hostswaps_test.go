@@ -74,16 +74,17 @@ func (l *living) live(ctx context.Context) {
 				l.act()
 				<-l.turn
 				wait := time.Duration(1+l.rng.IntN(18)) * 50 * time.Millisecond // so that much happens at once
-				<-time.After(wait)
+				time.Sleep(wait)                                                // no timer with a channel: see pause in scsitest/host
 				every -= wait
 				l.turn <- struct{}{}
 			}
 			<-l.turn
 		}
-		select {
-		case <-ctx.Done():
+		waited, cancel := context.WithTimeout(ctx, max(every, 0))
+		<-waited.Done()
+		cancel()
+		if ctx.Err() != nil {
 			return
-		case <-time.After(max(every, 0)):
 		}
 	}
 }
@@ -229,7 +230,7 @@ func (s *swapper) run(swaps int) {
 			s.quiet()
 		}
 	}
-	<-time.After(sleepMost)
+	time.Sleep(sleepMost)
 	s.quiet()
 	s.stop()
 	s.living.Wait()
@@ -252,7 +253,7 @@ func (s *swapper) run(swaps int) {
 
 // act is one act of the operator's, at any time against what the hosts do.
 func (s *swapper) act() {
-	<-time.After(time.Duration(s.rng.IntN(60)) * 50 * time.Millisecond)
+	time.Sleep(time.Duration(s.rng.IntN(60)) * 50 * time.Millisecond)
 	kinds := []host.Kind{host.CD, host.Audio, host.DVD, ""}
 	kind := kinds[s.rng.IntN(len(kinds))]
 	switch s.rng.IntN(10) {
@@ -278,7 +279,7 @@ func (s *swapper) act() {
 		s.swaps += 2
 		done := make(chan struct{})
 		go func() { s.putHeld(host.CD); close(done) }()
-		<-time.After(time.Duration(s.rng.IntN(40)) * 50 * time.Millisecond)
+		time.Sleep(time.Duration(s.rng.IntN(40)) * 50 * time.Millisecond)
 		s.putHeld(kind)
 		<-done
 	default:
@@ -299,7 +300,7 @@ const (
 // quiet waits until every host that is awake had time to notice, and checks
 // that it did.
 func (s *swapper) quiet() {
-	<-time.After(notice)
+	time.Sleep(notice)
 	s.checks++
 	medium := s.drive.Status().Medium
 	if s.drive.Status().State != "ready" {

@@ -65,6 +65,9 @@ func (h *edk2) detect(ctx context.Context) error {
 		return err
 	}
 	blocks, size, err := h.capacity(ctx)
+	for tries := 1; newMedium(err) && tries < 3; tries++ { // it came since
+		blocks, size, err = h.capacity(ctx)
+	}
 	switch {
 	case noMedium(err):
 		return nil
