@@ -277,7 +277,7 @@ func TestLoadBehindTheCommand(t *testing.T) {
 		slow.open <- struct{}{}
 		synctest.Wait()
 		walk(t, drive, n, step{tur, "", becoming}) // it spins up
-		time.Sleep(time.Second)
+		wait(time.Second)
 		synctest.Wait()
 		walk(t, drive, n, step{tur, "", changed}, step{tur, "", nil}, step{gesn, newMediaOf(1), nil})
 

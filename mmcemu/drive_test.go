@@ -172,6 +172,9 @@ func TestReadReturnsTheDisc(t *testing.T) {
 	}
 }
 
+// wait lets time pass in a synctest bubble.
+func wait(d time.Duration) { _ = scsitest.Pause(context.Background(), d) }
+
 func TestReadDoesNotAllocate(t *testing.T) {
 	drive, n := newDrive(t, newDisc(1, 1000)), scsitest.NewNexus("a")
 	in := new(scsitest.DataIn)

@@ -157,7 +157,7 @@ func (b *bench) putHeld(kind host.Kind) (forced bool) {
 			b.t.Errorf("insert of %q: %v", kind, err)
 			return false
 		}
-		time.Sleep(time.Second)
+		wait(time.Second)
 	}
 	if err := b.put(kind, true); err != nil && !errors.Is(err, ErrSuperseded) {
 		b.t.Errorf("forced insert of %q: %v", kind, err)
@@ -320,7 +320,7 @@ func (b *bench) whileHostLives(m host.Model, h host.Host, act func()) {
 	go func() { act(); close(done) }()
 	every := max(m.Interval, time.Second)
 	for over := 0; over < 4; {
-		time.Sleep(every)
+		wait(every)
 		select {
 		case <-done:
 			over++

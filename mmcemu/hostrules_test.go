@@ -51,7 +51,7 @@ func verdictOf(_ []byte, err error) error {
 func polls(b *bench, m host.Model, h host.Host) error {
 	var errs []error
 	for range 60 {
-		time.Sleep(max(m.Interval, time.Second))
+		wait(max(m.Interval, time.Second))
 		errs = append(errs, h.Poll(b.t.Context()))
 	}
 	return errors.Join(errs...)

@@ -73,17 +73,14 @@ func (l *living) live(ctx context.Context) {
 			for every > 0 {
 				l.act()
 				<-l.turn
-				wait := time.Duration(1+l.rng.IntN(18)) * 50 * time.Millisecond // so that much happens at once
-				time.Sleep(wait)                                                // no timer with a channel: see pause in scsitest/host
-				every -= wait
+				pause := time.Duration(1+l.rng.IntN(18)) * 50 * time.Millisecond // so that much happens at once
+				wait(pause)
+				every -= pause
 				l.turn <- struct{}{}
 			}
 			<-l.turn
 		}
-		waited, cancel := context.WithTimeout(ctx, max(every, 0))
-		<-waited.Done()
-		cancel()
-		if ctx.Err() != nil {
+		if scsitest.Pause(ctx, max(every, 0)) != nil {
 			return
 		}
 	}
@@ -230,7 +227,7 @@ func (s *swapper) run(swaps int) {
 			s.quiet()
 		}
 	}
-	time.Sleep(sleepMost)
+	wait(sleepMost)
 	s.quiet()
 	s.stop()
 	s.living.Wait()
@@ -253,7 +250,7 @@ func (s *swapper) run(swaps int) {
 
 // act is one act of the operator's, at any time against what the hosts do.
 func (s *swapper) act() {
-	time.Sleep(time.Duration(s.rng.IntN(60)) * 50 * time.Millisecond)
+	wait(time.Duration(s.rng.IntN(60)) * 50 * time.Millisecond)
 	kinds := []host.Kind{host.CD, host.Audio, host.DVD, ""}
 	kind := kinds[s.rng.IntN(len(kinds))]
 	switch s.rng.IntN(10) {
@@ -279,7 +276,7 @@ func (s *swapper) act() {
 		s.swaps += 2
 		done := make(chan struct{})
 		go func() { s.putHeld(host.CD); close(done) }()
-		time.Sleep(time.Duration(s.rng.IntN(40)) * 50 * time.Millisecond)
+		wait(time.Duration(s.rng.IntN(40)) * 50 * time.Millisecond)
 		s.putHeld(kind)
 		<-done
 	default:
@@ -300,7 +297,7 @@ const (
 // quiet waits until every host that is awake had time to notice, and checks
 // that it did.
 func (s *swapper) quiet() {
-	time.Sleep(notice)
+	wait(notice)
 	s.checks++
 	medium := s.drive.Status().Medium
 	if s.drive.Status().State != "ready" {

@@ -116,7 +116,7 @@ func (c *check) do(a act) error {
 	case actWait:
 		// None is a sum of the times in the drive: nothing is due just then.
 		d := []time.Duration{97, 291, 970, 2910, 97, 291, 970, 400 * 970}[a.arg] * time.Millisecond
-		<-time.After(d)
+		wait(d)
 		c.m.pass(d)
 	default:
 		if c.hosts[host] != nil {

@@ -37,7 +37,7 @@ func TestComingBack(t *testing.T) {
 				drive := New(testOptions)
 				swapTo("one")(t, drive)
 				drive.NexusLost(join(drive, "a"))
-				<-time.After(tt.away)
+				wait(tt.away)
 				tt.change(t, drive)
 				if tt.restart {
 					o := testOptions

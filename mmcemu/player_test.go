@@ -74,9 +74,6 @@ func audioSeed(t testing.TB) (seed []byte) {
 	return seed
 }
 
-// wait lets time pass in a synctest bubble.
-func wait(d time.Duration) { <-time.After(d) }
-
 func TestPlayPosition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		drive := newDrive(t, mixedCD())

@@ -119,10 +119,10 @@ func TestSetPace(t *testing.T) {
 		}
 		// A load that runs ends when it said that it would.
 		go func() { _ = drive.Insert(t.Context(), Medium{Disc: newDisc(9, 1000), Name: "nine"}, false) }()
-		<-time.After(1500 * time.Millisecond)
+		wait(1500 * time.Millisecond)
 		drive.SetPace(Pace{LoadTime: time.Hour})
 		walk(t, drive, a, step{"03 00 00 00 12", "70 00 02 00 00 00 00 0a 00 00 00 00 04 01 00 80 80 00", nil})
-		<-time.After(600 * time.Millisecond)
+		wait(600 * time.Millisecond)
 		walk(t, drive, a, step{tur, "", changed}, step{tur, "", nil})
 	})
 }
@@ -136,15 +136,15 @@ func TestSpinUpEvents(t *testing.T) {
 		drive := New(o)
 		a := join(drive, "a")
 		go func() { _ = drive.Insert(t.Context(), Medium{Disc: newDisc(1, 1000), Name: "one"}, false) }()
-		<-time.After(time.Second)
+		wait(time.Second)
 		walk(
 			t, drive, a, step{gesn, nothingDisc, nil}, step{tur, "", scsi.ErrBecomingReady}, step{readFirst, "", scsi.ErrBecomingReady},
 			step{"46 02 00 00 00 00 00 00 08", "00 00 00 14 00 00 00 00", nil}, // profile 0
 			step{hostEject, "", nil}, step{gesn, nothingOpen, nil}, step{tur, "", emptyOpen}, step{hostLoad, "", nil},
 		)
-		<-time.After(1500 * time.Millisecond) // the first load would be over
+		wait(1500 * time.Millisecond) // the first load would be over
 		walk(t, drive, a, step{tur, "", scsi.ErrBecomingReady})
-		<-time.After(time.Second)
+		wait(time.Second)
 		walk(t, drive, a, step{gesn, newMedia, nil}, step{tur, "", changed}, step{tur, "", nil})
 	})
 }

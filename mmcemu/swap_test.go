@@ -37,7 +37,7 @@ func TestSwap(t *testing.T) {
 				if s := drive.Status(); s.State != "changing" || s.Next != "two" || old.closed.Load() != 1 {
 					t.Errorf("status = %+v, old disc closed %d times", s, old.closed.Load())
 				}
-				<-time.After(time.Second)
+				wait(time.Second)
 				for i, cdb := range tt.polling {
 					switch cdb {
 					case gesn:
@@ -115,7 +115,7 @@ func TestSupersede(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("insert = %v; want the end of the wait", err)
 		}
-		<-time.After(2 * time.Second)
+		wait(2 * time.Second)
 		if s := drive.Status(); s.State != "ready" || s.Medium != "four" {
 			t.Errorf("status = %+v; want the change completed all the same", s)
 		}
@@ -162,10 +162,10 @@ func testEventAgreement(t *testing.T, kind string) {
 				_ = drive.Eject(t.Context(), false) // gone before it was seen
 			case 3:
 				insertLater(t, drive, i)
-				<-time.After(3 * time.Second)
+				wait(3 * time.Second)
 			}
 			poll()
-			<-time.After(2 * time.Second)
+			wait(2 * time.Second)
 			poll()
 		}
 		if mismatches != 0 {

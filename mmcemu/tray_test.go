@@ -260,13 +260,13 @@ func TestLoadTime(t *testing.T) {
 		drive := New(o)
 		a := join(drive, "a")
 		go func() { _ = drive.Insert(t.Context(), Medium{Disc: newDisc(1, 1000), Name: "one"}, false) }()
-		<-time.After(time.Second)
+		wait(time.Second)
 		_, err := scsitest.DoNexus(t, drive, a, tur, nil)
 		if s := scsi.SenseOf(err); !errors.Is(err, scsi.ErrBecomingReady) || s.SKS != [3]byte{0x80, 0x80, 0} {
 			t.Errorf("TEST UNIT READY = %v, %x; want half way", err, s.SKS)
 		}
 		walk(t, drive, a, step{"03 00 00 00 12", "70 00 02 00 00 00 00 0a 00 00 00 00 04 01 00 80 80 00", nil})
-		<-time.After(1100 * time.Millisecond)
+		wait(1100 * time.Millisecond)
 		walk(t, drive, a, step{tur, "", changed}, step{tur, "", nil})
 	})
 }

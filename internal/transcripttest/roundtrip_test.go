@@ -45,7 +45,7 @@ func (s *session) act(e filter.Entry) {
 }
 
 func (s *session) step() {
-	time.Sleep(time.Duration(s.rand.Int64N(int64(400 * time.Millisecond)))) // no timer ends at the same moment
+	_ = scsitest.Pause(s.t.Context(), time.Duration(s.rand.Int64N(int64(400*time.Millisecond)))) // no timer ends at the same moment
 	watcher, _ := scsi.As[scsi.NexusWatcher](s.lu)
 	switch n := s.rand.IntN(40); {
 	case n == 0 && len(s.hosts) < 3:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"spindle/scsi"
+	"spindle/scsi/scsitest"
 )
 
 // Rules of SeaBIOS and of iPXE, which only boot.
@@ -97,7 +98,7 @@ func (h *seaBIOS) Attach(ctx context.Context) error {
 		if becomingReady(err) && !extended {
 			end, extended = end+30*time.Second, true
 		}
-		if err := pause(ctx, step); err != nil {
+		if err := scsitest.Pause(ctx, step); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"spindle/scsi"
 	"spindle/scsi/scsitest"
@@ -186,16 +185,6 @@ func (c *conn) lose() {
 	}
 	c.seen.Present, c.seen.Kind, c.seen.Blocks, c.seen.Session = false, "", 0, 0
 	c.seen.Label = [8]byte{}
-}
-
-// pause waits, unless the test ends first. A deadline, and no timer with a
-// channel: in a synctest bubble under the race detector several of these that end
-// at once share the detector's state of the bubble, and crash it (Go 1.26).
-func pause(ctx context.Context, d time.Duration) error {
-	waited, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	<-waited.Done()
-	return context.Cause(ctx)
 }
 
 // kindOf is the kind of medium that a profile stands for.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"spindle/scsi"
+	"spindle/scsi/scsitest"
 )
 
 // Rules of EDK2: ScsiBusDxe and ScsiDiskDxe, for iSCSI; UsbMassStorageDxe; and
@@ -93,7 +94,7 @@ func (h *edk2) untilReady(ctx context.Context) error {
 		if h.model.USB {
 			h.requestSense(ctx)
 		}
-		if err := pause(ctx, step); err != nil {
+		if err := scsitest.Pause(ctx, step); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,8 @@ package host
 import (
 	"context"
 	"time"
+
+	"spindle/scsi/scsitest"
 )
 
 // Rules of FreeBSD's cd driver.
@@ -37,7 +39,7 @@ func (h *freeBSD) check(ctx context.Context) error {
 	var err error
 	for range 120 {
 		if blocks, _, err = h.capacity(ctx); becomingReady(err) {
-			if err := pause(ctx, 500*time.Millisecond); err != nil {
+			if err := scsitest.Pause(ctx, 500*time.Millisecond); err != nil {
 				return err
 			}
 		} else if !attention(err) {

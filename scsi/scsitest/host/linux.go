@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"spindle/scsi"
+	"spindle/scsi/scsitest"
 )
 
 // Rules of Linux: the SCSI layer, the sr driver, and udev's cdrom_id, which
@@ -194,7 +195,7 @@ func (h *linux) ioctl(ctx context.Context, limit int, cdb ...byte) ([]byte, erro
 		case attention(err):
 			h.changed = true
 		case becomingReady(err):
-			if err := pause(ctx, 2*time.Second); err != nil {
+			if err := scsitest.Pause(ctx, 2*time.Second); err != nil {
 				return nil, err
 			}
 		default:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"spindle/scsi"
+	"spindle/scsi/scsitest"
 )
 
 // Rules of macOS: IOSCSIMultimediaCommandsDevice and what is built on it.
@@ -67,7 +68,7 @@ func (h *macOS) waitReady(ctx context.Context) error {
 		switch {
 		case attention(err):
 		case becomingReady(err):
-			if err := pause(ctx, 200*time.Millisecond); err != nil {
+			if err := scsitest.Pause(ctx, 200*time.Millisecond); err != nil {
 				return err
 			}
 		case s.Key == scsi.NotReady && s.Code == 0x0402:

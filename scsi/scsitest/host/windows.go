@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"spindle/scsi/scsitest"
 )
 
 // Rules of Windows: cdrom.sys and the file systems above it. What it gave up
@@ -197,7 +199,7 @@ func (h *windows) retry(ctx context.Context, command func() error) error {
 			}
 		case attention(err):
 		case becomingReady(err):
-			if err := pause(ctx, time.Second); err != nil {
+			if err := scsitest.Pause(ctx, time.Second); err != nil {
 				return err
 			}
 		default:

@@ -126,10 +126,7 @@ func (p *replayer) wait(at time.Time) {
 		p.began, p.first = time.Now(), at
 	}
 	if d := time.Until(p.began.Add(at.Sub(p.first))); d > 0 {
-		select {
-		case <-time.After(d):
-		case <-p.ctx.Done():
-		}
+		_ = scsitest.Pause(p.ctx, d)
 	}
 }
 
@@ -139,10 +136,8 @@ func (p *replayer) ready() error {
 		if p.rig.Ready() {
 			return nil
 		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-p.ctx.Done():
-			return context.Cause(p.ctx)
+		if err := scsitest.Pause(p.ctx, 10*time.Millisecond); err != nil {
+			return err
 		}
 	}
 	return errors.New("no medium became ready within 5 s")

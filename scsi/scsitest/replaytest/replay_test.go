@@ -159,7 +159,7 @@ func record(t *testing.T, d *toy, commands int) *filter.Transcript {
 	run("55", "data-out")
 	e := filter.Entry{Event: filter.EventInsert}
 	_ = rec.Act(e, func() error { return d.act(e) })
-	time.Sleep(d.slow)
+	_ = scsitest.Pause(t.Context(), d.slow)
 	rec.Event(filter.Entry{Event: "ready"})
 	run("00", "")
 	for range commands {
