@@ -9,8 +9,8 @@ import (
 )
 
 // A load overlaps other commands, though it changes what they see: it may wait
-// for storage, and for hosts to notice, and neither must hold up a PREVENT or a
-// poll. The drive's mutex orders what it does.
+// for storage, and for hosts to notice, and neither must hold up another host's
+// PREVENT, or a poll. The drive's mutex orders what it does.
 var changerCommands = []command{
 	{0xA6, "LOAD/UNLOAD MEDIUM", concurrent, alloc{}, nil, (*Drive).loadUnload},
 }
@@ -44,7 +44,7 @@ type slot struct {
 type slotLoad struct {
 	number int
 	slot   Slot
-	sets   int // Drive.slotSets when it began
+	acts   int // Drive.acts when it began
 
 	// Of one that goes on behind its command; else nil.
 	ctx    context.Context
@@ -60,12 +60,13 @@ var errLoadFailed = scsi.Sense{Key: scsi.HardwareError, Code: 0x5300}
 func (d *Drive) isChanger() bool { return len(d.o.Slots) > 0 }
 
 // SetSlots says what lies in the slots of a changer from now on; the disc in the
-// drive stays, and is of the slot that has its name now. Slots behind those the drive was made with are left out, those
-// that are missing are empty. A host sees in MECHANISM STATUS which changed.
+// drive stays, and is of the slot that has its name now. Slots behind those the
+// drive was made with are left out, those that are missing are empty. A host sees
+// in MECHANISM STATUS which changed. A load that runs of a slot with another name
+// now fails.
 func (d *Drive) SetSlots(slots []Slot) {
 	d.mu.Lock()
 	defer d.unlock()
-	d.slotSets++
 	moved := func(number int) int {
 		if number < 0 || number >= len(d.slots) {
 			return -1
@@ -117,8 +118,9 @@ func (d *Drive) slotStatus() (list []SlotStatus) {
 // It fails with INVALID COMMAND OPERATION CODE in a drive that is no changer,
 // INVALID FIELD IN CDB for a slot that there is not, MEDIUM NOT PRESENT for an
 // empty one, MEDIUM REMOVAL PREVENTED while any nexus prevents it, and MEDIA LOAD
-// OR EJECT FAILED when the image cannot be opened; the drive then has the disc
-// that it had, or with IMMED none. Source: MMC-6, LOAD/UNLOAD MEDIUM.
+// OR EJECT FAILED when the image cannot be opened, or another act moved the disc
+// meanwhile, which then stands; the drive then has the disc that it had, or with
+// IMMED none. Source: MMC-6, LOAD/UNLOAD MEDIUM.
 func (d *Drive) loadUnload(ctx context.Context, cmd *scsi.Command, _ *medium) error {
 	if !d.isChanger() {
 		return scsi.ErrInvalidOpcode
@@ -204,7 +206,7 @@ func (d *Drive) beginLoad(n *scsi.Nexus, number int, immed bool) (*slotLoad, err
 		return nil, scsi.ErrRemovalPrevented
 	}
 	d.nexus(n) // also of a front end that did not announce it
-	l := &slotLoad{number: number, slot: d.slots[number].Slot, sets: d.slotSets}
+	l := &slotLoad{number: number, slot: d.slots[number].Slot}
 	if immed {
 		l.ctx, l.cancel = context.WithCancel(d.life)
 		d.abandonChange(ErrSuperseded)
@@ -212,6 +214,7 @@ func (d *Drive) beginLoad(n *scsi.Nexus, number int, immed bool) (*slotLoad, err
 		d.open = false
 		d.slotLoad = l
 	}
+	l.acts = d.acts
 	return l, nil
 }
 
@@ -263,7 +266,7 @@ func (d *Drive) endLoad(n *scsi.Nexus, l *slotLoad, in Medium) (*change, error) 
 	switch {
 	case d.closed:
 		err = ErrClosed
-	case l.immed() && (d.slotLoad != l || l.ctx.Err() != nil), d.slotSets != l.sets:
+	case l.immed() && l.ctx.Err() != nil, d.acts != l.acts, d.slots[l.number].Name != l.slot.Name:
 		err = fmt.Errorf("slot %d: %w (%w)", l.number, errLoadFailed, ErrSuperseded)
 	case !l.immed() && d.preventing() > 0: // began while the image was opened
 		err = scsi.ErrRemovalPrevented

@@ -101,7 +101,7 @@ type Drive struct {
 	slots     []slot        // of a changer
 	slot      int           // whose disc was last in the drive
 	slotLoad  *slotLoad     // a host's load that goes on behind its command
-	slotSets  int           // counts changes of slots
+	acts      int           // counts what took the medium away, and what would have
 	serial    int           // of the last medium, to name those without an ID
 	nexuses   map[*scsi.Nexus]*nexus
 	ports     []PortRecord // of nexuses lost, oldest first

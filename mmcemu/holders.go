@@ -95,8 +95,15 @@ func (d *Drive) released(held bool, n *scsi.Nexus) {
 	}
 }
 
-// HeldBy is the error that says who holds the tray.
-func (d *Drive) HeldBy() *HeldError { return &HeldError{d.Holders()} }
+// HeldBy is the error that says who holds the tray; nil when nobody does.
+func (d *Drive) HeldBy() *HeldError {
+	d.mu.Lock()
+	defer d.unlock()
+	if !d.held() {
+		return nil
+	}
+	return &HeldError{d.holders()}
+}
 
 // Holders returns the hosts that prevent removal, the longest first.
 func (d *Drive) Holders() []Holder {

@@ -117,13 +117,16 @@ func (m *model) come() {
 // unit attention, and 28/00 of what is gone is dropped.
 func (m *model) goes() {
 	m.loading = false
+	for _, h := range m.hosts {
+		h.asked = false // it was about what went
+	}
 	if !m.ready {
 		return
 	}
 	m.ready, m.wentAt = false, m.now
 	m.turns++
 	for _, h := range m.hosts {
-		h.changed, h.asked, h.quiet = false, false, false
+		h.changed, h.quiet = false, false
 		h.unaware = h.knows != ""
 		if h.owed = h.owed || h.unaware; !h.owed {
 			h.told = m.turns

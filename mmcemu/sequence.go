@@ -88,7 +88,9 @@ type Pace struct {
 	SwapHold, LoadTime time.Duration
 }
 
-// SetPace has media changes that begin from now on go by p.
+// SetPace has media changes go by p from now on. A change that waits for hosts goes
+// on by p, but for its longest time, and a disc that spins up takes what it began
+// with.
 func (d *Drive) SetPace(p Pace) {
 	d.mu.Lock()
 	defer d.unlock()

@@ -1,10 +1,12 @@
 package mmcemu
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 
 	"spindle/scsi"
+	"spindle/scsi/scsitest"
 )
 
 // TestSlotsChangeDuringLoad: a load of what is no longer in the slot puts
@@ -68,4 +70,47 @@ func TestLoadSupersedesInsert(t *testing.T) {
 		}
 		walk(t, drive, other, step{tur, "", scsi.ErrMediumMayHaveChanged}, step{tur, "", nil})
 	})
+}
+
+// TestActsDuringLoad: a load whose image is slow to open does not undo what an
+// operator did meanwhile, which is the later act. Slots that are set again as
+// they were are none.
+func TestActsDuringLoad(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		act   func(t *testing.T, drive *Drive, same []Slot)
+		loads bool
+	}{
+		{"insert", func(t *testing.T, drive *Drive, _ []Slot) { insert(t, drive, newDisc(9, 1000), "nine") }, false},
+		{"eject", func(t *testing.T, drive *Drive, _ []Slot) {
+			if err := drive.Eject(t.Context(), false); err != nil {
+				t.Error(err)
+			}
+		}, false},
+		{"the same slots", func(_ *testing.T, drive *Drive, same []Slot) { drive.SetSlots(same) }, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				slow := &slowSlot{disc: slotDisc(1), open: make(chan struct{})}
+				same := []Slot{slotAt(0), slow.slot(), slotAt(2), {Name: "gone"}}
+				drive := newChanger(t, func(o *Options) { o.Slots, o.SwapHold = same, -1 })
+				n := join(drive, "a")
+				done := make(chan error, 1)
+				go func() {
+					_, err := scsitest.DoNexus(t, drive, n, loadOf(1), nil)
+					done <- err
+				}()
+				synctest.Wait()
+				tt.act(t, drive, same)
+				before := drive.Status().Medium
+				slow.open <- struct{}{}
+				if err := <-done; (err == nil) != tt.loads || err != nil && !errors.Is(err, errLoadFailed) {
+					t.Errorf("the load ended with %v; loads: %v", err, tt.loads)
+				}
+				if after := drive.Status().Medium; (after == before) == tt.loads || slow.disc.isClosed() == tt.loads {
+					t.Errorf("%q is in the drive after %q, and the disc of the slot is closed: %v", after, before, slow.disc.isClosed())
+				}
+			})
+		})
+	}
 }

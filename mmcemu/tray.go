@@ -176,6 +176,12 @@ func (d *Drive) withdraw() {
 		d.loading.Stop()
 		d.loading = nil
 	}
+	d.acts++
+	// What hosts were asked was about what is there no more, also of a drive that
+	// was not ready.
+	for _, st := range d.nexuses {
+		st.ejectRequest, st.slotRequest = false, 0
+	}
 	if d.cur.Swap(nil) == nil {
 		return
 	}
@@ -183,7 +189,7 @@ func (d *Drive) withdraw() {
 	d.player.reset(d.removedAt)
 	for n, st := range d.nexuses {
 		n.Drop(scsi.ErrMediumMayHaveChanged)
-		st.ejectRequest, st.slotRequest, st.ownLoad = false, 0, false
+		st.ownLoad = false
 		// A host that was never told of the medium has nothing to forget; an
 		// event alone would count as a disagreement in Linux's sr driver. But one
 		// that knew the medium before, and was not told by an event that it went,

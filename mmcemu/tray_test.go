@@ -270,3 +270,21 @@ func TestLoadTime(t *testing.T) {
 		walk(t, drive, a, step{tur, "", changed}, step{tur, "", nil})
 	})
 }
+
+// TestRequestEndsWithForce: what hosts were asked while the drive was not ready
+// is not about the medium that came then.
+func TestRequestEndsWithForce(t *testing.T) {
+	drive := newDrive(t, nil)
+	n := join(drive, "a")
+	run(t, drive, n, "1e 00 00 00 03", nil)
+	if _, held := errors.AsType[*HeldError](drive.Insert(t.Context(), Medium{Disc: newDisc(1, 1000)}, false)); !held {
+		t.Fatal("persistent prevention does not hold the empty tray")
+	}
+	if err := drive.Insert(t.Context(), Medium{Disc: newDisc(1, 1000)}, true); err != nil {
+		t.Fatal(err)
+	}
+	walk(t, drive, n, step{gesn, newMedia, nil}, step{tur, "", changed}, step{gesn, nothingDisc, nil})
+	if drive.EjectRequested() {
+		t.Error("hosts are still to be asked for an eject")
+	}
+}
