@@ -185,7 +185,7 @@ func (d *Daemon) fill(ctx context.Context) {
 // load inserts the disc that the state has for a new drive. When there is no
 // such image the tray stays empty, and status says so.
 func (d *Daemon) load(ctx context.Context, dr *drive) {
-	name, open := dr.state.Disc, dr.state.Open
+	name := dr.state.Disc
 	if name == "" {
 		return
 	}
@@ -194,9 +194,17 @@ func (d *Daemon) load(ctx context.Context, dr *drive) {
 		d.missing(dr, name, err)
 		return
 	}
-	if err := d.place(dr, dr.begin(), o, false); err != nil {
+	if err := d.restore(ctx, dr, dr.begin(), o, name); err != nil {
 		d.missing(dr, name, err)
-		return
+	}
+}
+
+// restore puts the disc of that name where it lay before: into the drive, or on
+// its open tray when a host had ejected it.
+func (d *Daemon) restore(ctx context.Context, dr *drive, act uint64, o opened, name string) error {
+	open := dr.state.Open
+	if err := d.place(dr, act, o, false); err != nil {
+		return err
 	}
 	dr.state.Disc = name // as it was asked for: a path stays one
 	if open {
@@ -205,6 +213,7 @@ func (d *Daemon) load(ctx context.Context, dr *drive) {
 		}
 		dr.state.Open = true
 	}
+	return nil
 }
 
 func (d *Daemon) missing(dr *drive, name string, err error) {

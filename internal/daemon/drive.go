@@ -36,6 +36,7 @@ type drive struct {
 	applied uint64    // number of the act that the tray shows
 	pending *pending  // an act by configuration that waits
 	request *attempt  // an act by a verb that waits
+	retired error     // why it is in service no more; nil while it is
 	path    string    // of the image in the tray; empty for none
 	failed  bool      // state.Disc could not be opened
 	tried   string    // what the library said of state.Disc when that was last tried again

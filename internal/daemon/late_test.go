@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,4 +47,57 @@ func TestLateInsertClosesItsImage(t *testing.T) {
 	h.allow()
 	r.must(later.end(t))
 	r.wants("ready c.iso")
+}
+
+// An act whose image was being opened while a reload made the drive anew is
+// refused with that reason, and does nothing to the drive of the same name.
+func TestLateActOnARetiredDrive(t *testing.T) {
+	r := newRig(t)
+	r.start(cd0HasA)
+	var act uint64
+	var dr *drive
+	r.must(r.d.loop.call(t.Context(), func() { dr = r.d.drive("cd0"); act = dr.begin() }))
+	o, err := r.d.open(dr.cfg, "b.iso")
+	r.must(err)
+	told := closeTold{o.disc, make(chan struct{})}
+	o.disc = told
+	r.write(cd0HasA + "vendor = \"ANOTHER\"\n")
+	r.must(r.d.reload(t.Context()))
+	for name, a := range map[string]*attempt{
+		"insert": newAttempt(act, o, api.Way{Wait: -1}), "eject": newAttempt(act, opened{}, api.Way{Force: true}),
+	} {
+		r.must(r.d.loop.call(t.Context(), func() { r.d.attempt(dr, a) }))
+		if err := <-a.done; err == nil || !strings.Contains(err.Error(), "made it anew") {
+			t.Errorf("%s: %v; want that the drive was made anew", name, err)
+		}
+	}
+	<-told.closed
+	r.awaitDisc("ready a.iso")
+}
+
+// A verb that waits for a host when its drive is made anew is told why it ends.
+func TestRequestOfARetiredDrive(t *testing.T) {
+	r, _ := holdA(t, "")
+	waiting := r.ask(t.Context(), "eject", forLong)
+	r.write(cd0HasA + "vendor = \"ANOTHER\"\n")
+	r.must(r.d.reload(t.Context()))
+	if err := waiting.end(t); err == nil || !strings.Contains(err.Error(), "made it anew") {
+		t.Errorf("the eject ended with %v; want that the drive was made anew", err)
+	}
+}
+
+// A drive that a reload makes anew has its disc on the open tray, as after a
+// restart, when a host had ejected it.
+func TestOpenTrayOfADriveMadeAnew(t *testing.T) {
+	r := newRig(t)
+	r.start(cd0HasA)
+	h := r.newHost()
+	h.must("00 00 00 00 00 00")
+	h.eject()
+	r.awaitDisc("open a.iso")
+	r.write(cd0HasA + "vendor = \"ANOTHER\"\n")
+	r.must(r.d.reload(t.Context()))
+	r.awaitDisc("open a.iso")
+	r.restart(cd0HasA)
+	r.awaitDisc("open a.iso")
 }

@@ -41,6 +41,14 @@ func (dr *drive) begin() uint64 {
 	return dr.begun
 }
 
+// refuses returns why an act comes too late.
+func (dr *drive) refuses(act uint64) error {
+	if dr.retired == nil && act < dr.applied {
+		return superseded(dr.cfg.Name)
+	}
+	return dr.retired
+}
+
 // place inserts an opened image, which it consumes. It returns without waiting
 // for the medium to be ready.
 func (d *Daemon) place(dr *drive, act uint64, o opened, force bool) error {
@@ -54,9 +62,9 @@ func (d *Daemon) place(dr *drive, act uint64, o opened, force bool) error {
 // tryPlace is place, but an image that is not inserted because hosts hold the
 // tray stays open.
 func (d *Daemon) tryPlace(dr *drive, act uint64, o opened, force bool) error {
-	if act < dr.applied {
+	if err := dr.refuses(act); err != nil {
 		o.drop()
-		return superseded(dr.cfg.Name)
+		return err
 	}
 	if err := d.hand(dr, force, func(k follower, lun int) error { return k.insert(lun, o.path, force) }); err != nil {
 		if !isHeld(err) {
@@ -75,8 +83,8 @@ func (d *Daemon) tryPlace(dr *drive, act uint64, o opened, force bool) error {
 
 // takeOut ejects what is in the drive.
 func (d *Daemon) takeOut(dr *drive, act uint64, force bool) error {
-	if act < dr.applied {
-		return superseded(dr.cfg.Name)
+	if err := dr.refuses(act); err != nil {
+		return err
 	}
 	if err := d.hand(dr, force, func(k follower, lun int) error { return k.eject(lun, force) }); err != nil {
 		return err

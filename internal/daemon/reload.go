@@ -191,7 +191,7 @@ func (d *Daemon) apply(c *change) {
 	d.usb.want(d.wantedGadgets())
 	for _, dr := range replaced {
 		dr.close()
-		d.retire(dr, superseded(dr.cfg.Name))
+		d.retire(dr)
 	}
 	d.save()
 	d.log.Info("configuration is in force", "file", c.cfg.Path, "changed", !c.diff.Empty())
@@ -312,9 +312,9 @@ func (d *Daemon) retry(dr *drive) {
 		}
 		if !d.loop.post(func() {
 			if err == nil {
-				err = d.place(dr, act, o, false)
+				err = d.restore(context.Background(), dr, act, o, name)
 			}
-			if err != nil {
+			if err != nil && dr.retired == nil { // else it is another drive's by now
 				d.missing(dr, name, fmt.Errorf("%w", err))
 			}
 		}) && err == nil {

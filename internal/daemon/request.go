@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"spindle/internal/api"
@@ -112,6 +113,10 @@ func (d *Daemon) tryRequest(dr *drive) {
 	}
 	a.expiry.Stop()
 	a.fail(err)
+	if err != nil { // nobody waits for hosts any more
+		d.withdraw(dr)
+		d.touch()
+	}
 }
 
 // lapse ends a request that was not met in its time.
@@ -120,8 +125,8 @@ func (d *Daemon) lapse(dr *drive, a *attempt, wait time.Duration) {
 		return
 	}
 	held := a.held
-	if dr.emu.Held() { // perhaps by others than at first
-		held = d.heldError(dr, dr.emu.HeldBy())
+	if by := dr.emu.HeldBy(); by != nil { // perhaps by others than at first
+		held = d.heldError(dr, by)
 	}
 	err, _ := errors.AsType[*client.Error](held)
 	err.Message += fmt.Sprintf("; it was not let go within %v", wait)
@@ -150,11 +155,17 @@ func (d *Daemon) withdraw(dr *drive) {
 	}
 }
 
-// retire ends what waits for a drive that is no longer in service.
-func (d *Daemon) retire(dr *drive, err error) {
-	d.endRequest(dr, err)
+// retire ends what waits for a drive that a reload took out of service, and
+// refuses what comes to it late.
+func (d *Daemon) retire(dr *drive) {
+	dr.retired = &client.Error{
+		Status: http.StatusConflict, Message: fmt.Sprintf("drive %s: a reload of the configuration made it anew, or took it away", dr.cfg.Name),
+		Hint: "see `spindle status`, and try again",
+	}
+	dr.pending = nil
+	d.endRequest(dr, dr.retired)
 	for _, w := range dr.waiters {
-		w.done <- err
+		w.done <- dr.retired
 	}
 	dr.waiters = nil
 }
