@@ -180,7 +180,10 @@ func TestUSBRecovery(t *testing.T) {
 		step suspend
 		resets=$(dmesg | grep -c "reset SuperSpeed")
 		echo devices >/sys/power/pm_test && echo 1 >/sys/module/suspend/parameters/pm_test_delay
-		echo freeze >/sys/power/state || fail suspend
+		# The drive is a process of the kernel that suspends, and freezes before
+		# that kernel's own work does: a poll on its way then keeps it awake.
+		echo -1 >/sys/block/sr0/events_poll_msecs && echo 2000 >/sys/power/pm_freeze_timeout
+		waitfor sh -c "echo freeze >/sys/power/state" || fail suspend
 		grep -q event=suspend /tmp/drive.log || fail the drive was not suspended
 		same /a.iso
 		[ $(dmesg | grep -c "reset SuperSpeed") -le $((resets + 1)) ] || fail the host had to reset what it resumed
