@@ -25,7 +25,6 @@ import (
 	"spindle/config"
 	"spindle/internal/api/client"
 	"spindle/isostore"
-	"spindle/target"
 	"spindle/target/iscsi"
 )
 
@@ -252,15 +251,6 @@ func (d *Daemon) drive(name string) *drive {
 		}
 	}
 	return nil
-}
-
-func (d *Daemon) setTargets() {
-	var list []*target.Target
-	slices.SortFunc(d.drives, func(a, b *drive) int { return cmp.Compare(a.cfg.Name, b.cfg.Name) })
-	for _, dr := range d.drives {
-		list = append(list, dr.target)
-	}
-	d.server.SetTargets(list...)
 }
 
 // work runs f beside the loop, unless the daemon stops.

@@ -114,7 +114,7 @@ func TestColdReset(t *testing.T) {
 func TestStuckTask(t *testing.T) {
 	b := serve(t, iscsi.Options{})
 	b.unit = target.NewUnit("cd0", b.disk, target.UnitOptions{AbortWait: 50 * time.Millisecond})
-	b.srv.SetTargets(target.New(iqn, map[uint16]*target.Unit{0: b.unit}))
+	b.srv.Set(exported(target.New(iqn, map[uint16]*target.Unit{0: b.unit})))
 	c := b.login(t)
 	stuck := c.NewCommand(cdb(opDeaf), 512, 0)
 	c.SendCommand(stuck)
@@ -182,7 +182,7 @@ func TestCommandsAreOrdered(t *testing.T) {
 
 func TestDiscovery(t *testing.T) {
 	b := serve(t, iscsi.Options{})
-	b.srv.SetTargets(target.New(iqn, nil), target.New("iqn.other", nil))
+	b.srv.Set(exported(target.New(iqn, nil), target.New("iqn.other", nil)))
 	ask := func(c *initiator.Conn, key string) string {
 		p := initiator.New(initiator.Text, 0x80).Put32(16, c.ITT).Put32(20, initiator.NoTag).Put32(24, c.CmdSN)
 		p.Data = []byte(key + "\x00")
@@ -234,7 +234,7 @@ func TestTextInParts(t *testing.T) {
 	for i := range 50 {
 		list = append(list, target.New("iqn.2026-11.spindle.test:a-long-name-for-drive-"+string(rune('A'+i)), nil))
 	}
-	b.srv.SetTargets(list...)
+	b.srv.Set(exported(list...))
 	c := b.dial(t)
 	if _, err := c.Login(initiator.Options{Keys: []string{"MaxRecvDataSegmentLength=512"}}); err != nil {
 		t.Fatal(err)

@@ -35,7 +35,7 @@ func FuzzConnection(f *testing.F) {
 		srv := iscsi.NewServer(iscsi.Options{})
 		d := &disk{let: make(chan struct{})}
 		close(d.let)
-		srv.SetTargets(target.New(iqn, map[uint16]*target.Unit{0: target.NewUnit("cd0", d, target.UnitOptions{})}))
+		srv.Set(exported(target.New(iqn, map[uint16]*target.Unit{0: target.NewUnit("cd0", d, target.UnitOptions{})})))
 		l := &pipeListener{make(chan net.Conn), make(chan struct{})}
 		go srv.Serve(context.Background(), l)
 		ours, theirs := net.Pipe()
@@ -68,7 +68,7 @@ func FuzzLoginText(f *testing.F) {
 			return
 		}
 		srv := iscsi.NewServer(iscsi.Options{})
-		srv.SetTargets(target.New(iqn, nil))
+		srv.Set(exported(target.New(iqn, nil)))
 		l := &pipeListener{make(chan net.Conn), make(chan struct{})}
 		go srv.Serve(context.Background(), l)
 		ours, theirs := net.Pipe()

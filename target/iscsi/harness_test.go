@@ -108,7 +108,7 @@ func serve(t testing.TB, o iscsi.Options) *bench {
 	t.Helper()
 	b := &bench{disk: &disk{let: make(chan struct{})}, srv: iscsi.NewServer(o)}
 	b.unit = target.NewUnit("cd0", b.disk, target.UnitOptions{})
-	b.srv.SetTargets(target.New(iqn, map[uint16]*target.Unit{0: b.unit}))
+	b.srv.Set(exported(target.New(iqn, map[uint16]*target.Unit{0: b.unit})))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -187,4 +187,12 @@ func send(t testing.TB, c *initiator.Conn, p *initiator.PDU) {
 	if err := c.Send(p); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// exported is settings with these targets, open to all.
+func exported(list ...*target.Target) (s iscsi.Settings) {
+	for _, t := range list {
+		s.Exports = append(s.Exports, iscsi.Export{Target: t})
+	}
+	return s
 }

@@ -41,7 +41,8 @@ type Server struct {
 	watching atomic.Bool
 
 	mu        sync.Mutex
-	targets   map[string]*target.Target
+	settings  Settings
+	exports   map[string]*Export // those of settings, by target name
 	sessions  map[portKey]*session
 	tsihs     map[uint16]*session
 	lastTSIH  uint16
@@ -70,7 +71,7 @@ func NewServer(o Options) *Server {
 	setDefault(&o.MaxConnections, 4096)
 	s := &Server{
 		opts: o, memory: newBudget(o.Memory),
-		targets: map[string]*target.Target{}, sessions: map[portKey]*session{}, tsihs: map[uint16]*session{},
+		exports: map[string]*Export{}, sessions: map[portKey]*session{}, tsihs: map[uint16]*session{},
 		conns: map[*conn]struct{}{}, listeners: map[net.Listener]struct{}{},
 	}
 	s.tasks.New = func() any { return new(task) }
@@ -83,36 +84,6 @@ func setDefault[T comparable](v *T, d T) {
 	if *v == zero {
 		*v = d
 	}
-}
-
-// SetTargets replaces the targets. Sessions of a target that stays the same
-// object go on; those of one that went are closed.
-func (s *Server) SetTargets(list ...*target.Target) {
-	next := map[string]*target.Target{}
-	for _, t := range list {
-		next[t.Name] = t
-	}
-	s.mu.Lock()
-	old := s.targets
-	s.targets = next
-	s.mu.Unlock()
-	for name, t := range old {
-		if next[name] != t {
-			s.dropSessions(t)
-		}
-	}
-}
-
-func (s *Server) target(name string) *target.Target {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.targets[name]
-}
-
-func (s *Server) targetNames() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Sorted(maps.Keys(s.targets))
 }
 
 // portals returns the addresses by which the initiator that came in at local
@@ -226,7 +197,7 @@ func (s *Server) begin(n *session) error {
 			s.mu.Unlock()
 			return loginUnavailable
 		}
-		if n.target != nil && s.targets[n.target.Name] != n.target {
+		if n.target != nil && !s.serves(n.target) {
 			s.mu.Unlock()
 			return loginNotFound // removed since the login began
 		}

@@ -45,7 +45,7 @@ func inBubble(t *testing.T, f func(t *testing.T, c *initiator.Conn)) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := iscsi.NewServer(iscsi.Options{})
 		unit := target.NewUnit("cd0", &disk{}, target.UnitOptions{})
-		srv.SetTargets(target.New(iqn, map[uint16]*target.Unit{0: unit}))
+		srv.Set(exported(target.New(iqn, map[uint16]*target.Unit{0: unit})))
 		l := &pipeListener{make(chan net.Conn), make(chan struct{})}
 		go srv.Serve(context.Background(), l)
 		ours, theirs := net.Pipe()
