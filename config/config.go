@@ -46,7 +46,9 @@ type Library struct {
 
 // ISCSI is the table [iscsi].
 type ISCSI struct {
-	Listen []string // host:port; empty opens no port
+	Listen       []string // host:port; empty opens no port
+	Engine       string   // Own or GoTGT
+	Experimental bool     // GoTGT may be used
 }
 
 // Daemon is the table [daemon].
@@ -156,7 +158,7 @@ func Default() *Config {
 func defaults() *Config {
 	c := &Config{
 		Library: Library{Dirs: []string{"/var/lib/spindle/images"}, Verify: Off, CacheSize: 20 << 30},
-		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260"}},
+		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260"}, Engine: Own},
 		Daemon:  Daemon{State: "/var/lib/spindle", Socket: "/run/spindle/spindle.sock", LogLevel: slog.LevelInfo},
 	}
 	c.Unsaid.Dirs, c.Unsaid.State, c.Unsaid.Socket = true, true, true

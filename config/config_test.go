@@ -48,7 +48,7 @@ func TestParse(t *testing.T) {
 	want := &Config{
 		Path:    "/etc/spindle.toml",
 		Library: Library{Dirs: []string{"/a", "/etc/images", "/b c"}, Verify: Required, Cache: "/etc/unpacked", CacheSize: 3 << 29},
-		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260"}},
+		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260"}, Engine: Own},
 		Daemon:  Daemon{State: "/s", Socket: "/run/x.sock", LogLevel: slog.LevelDebug, LogJSON: true},
 		Drives: []Drive{
 			{Name: "b", OnReload: Hold, Eject: Keep, Host: "generic", SwapHold: ByHost, EjectWait: 30 * time.Second},
@@ -137,6 +137,10 @@ func TestErrors(t *testing.T) {
 		{"address twice", "[iscsi]\nlisten = [\":1\", \":1\"]\n", "stands there twice"},
 		{"directory twice", "[library]\ndirs = [\"/a\", \"/a\"]\n", "f.toml:2: library.dirs: \"/a\" stands there twice"},
 		{"empty directory", "[library]\ndirs = [\"\"]\n", "f.toml:2: library.dirs"},
+		{"engine", "[iscsi]\nengine = \"lio\"\n", `f.toml:2: iscsi.engine: "lio" is not one of spindle, gotgt`},
+		{"engine unasked", "[iscsi]\nengine = \"gotgt\"\n", `f.toml:2: iscsi.engine: gotgt is for experiments`},
+		{"engine on an address", "[iscsi]\nlisten = [\"127.0.0.1:3260\"]\nengine = \"gotgt\"\nexperimental = true\n", `f.toml:2: iscsi.listen: gotgt listens on one port of all addresses (hint: write [":3260"]`},
+		{"engine on no port", "[iscsi]\nlisten = []\nengine = \"gotgt\"\nexperimental = true\n", `f.toml:2: iscsi.listen: gotgt listens`},
 		{"target", "[drive.a.iscsi]\ntarget = \"cd0\"\n", `f.toml:2: drive.a.iscsi.target: "cd0": it is no iSCSI name`},
 		{"target month", "[drive.a.iscsi]\ntarget = \"iqn.2026-13.net.example:x\"\n", "it is no iSCSI name"},
 		{"target capitals", "[drive.a.iscsi]\ntarget = \"iqn.2026-11.net.example:CD0\"\n", `write "iqn.2026-11.net.example:cd0"`},

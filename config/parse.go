@@ -71,6 +71,7 @@ func (c *Config) read(top *table) {
 
 	iscsi := top.table("iscsi")
 	iscsi.strings("listen", &c.ISCSI.Listen)
+	c.ISCSI.readEngine(iscsi)
 	iscsi.done()
 
 	d := top.table("daemon")

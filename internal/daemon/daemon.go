@@ -25,6 +25,7 @@ import (
 	"spindle/config"
 	"spindle/internal/api/client"
 	"spindle/isostore"
+	"spindle/target/gotgt"
 	"spindle/target/iscsi"
 )
 
@@ -47,6 +48,7 @@ type Daemon struct {
 	loop     *loop
 	saver    *saver
 	server   *iscsi.Server
+	gotgt    *gotgt.Engine // serves in place of server; nil without
 	id       identity
 	lock     *os.File
 	library  atomic.Pointer[isostore.Library]
@@ -140,6 +142,9 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	}
 	d.startWatch(d.cfg.Path, d.started)
 	d.fill(ctx)
+	if err := d.startGotgt(); err != nil {
+		return err
+	}
 	d.runDir = filepath.Dir(d.cfg.Daemon.Socket)
 	d.usb = newUSB(d.openCarrier, d.gadgetAlarm, d.log)
 	d.usb.ready = d.gadgetReady

@@ -12,12 +12,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
 
+	"spindle/config"
 	"spindle/internal/api"
 )
 
@@ -60,7 +62,11 @@ func (d *Daemon) listen() error {
 			}
 		}
 	}
-	if !d.passed {
+	if d.cfg.ISCSI.Engine == config.GoTGT {
+		if d.passed {
+			return errPassedToGotgt
+		}
+	} else if !d.passed {
 		for _, addr := range d.cfg.ISCSI.Listen {
 			l, err := d.listenOn(addr)
 			if err != nil {
@@ -101,6 +107,9 @@ func (d *Daemon) portals() []string {
 	list := []string{}
 	for _, l := range d.listeners {
 		list = append(list, l.Addr().String())
+	}
+	if d.gotgt != nil {
+		list = append(list, net.JoinHostPort("::", strconv.Itoa(d.cfg.ISCSI.Port())))
 	}
 	slices.Sort(list)
 	return list

@@ -12,6 +12,7 @@ import (
 func (d *Daemon) setTargets() {
 	slices.SortFunc(d.drives, func(a, b *drive) int { return cmp.Compare(a.cfg.Name, b.cfg.Name) })
 	d.server.Set(d.settings())
+	d.setGotgt()
 }
 
 // settings are those of the network target, of the configuration in force.

@@ -126,7 +126,9 @@ func (d *Daemon) prepareChange(ctx context.Context, c *change, old *config.Confi
 		}
 		c.discs[dr.Name] = o
 	}
-	if c.diff.Listen && !d.passed {
+	if c.diff.Engine {
+		errs = append(errs, c.cfg.At("which engine serves, and on what port gotgt does, changes with a restart only", "restart spindle", "iscsi", "engine"))
+	} else if c.diff.Listen && !d.passed {
 		errs = append(errs, d.openListeners(c))
 	}
 	if err := errors.Join(errs...); err != nil {
