@@ -86,7 +86,7 @@ func (u *unit) leave(s *session) {
 
 func (u *unit) open(id uuid.UUID) *target.Session {
 	port := scsi.Port{Protocol: scsi.ISCSI, Name: u.name + ",t,0x0001", RelativeID: 1, Group: 1}
-	return u.target.Open("gotgt:"+id.String(), [6]byte(id[:6]), port, "")
+	return u.target.Open(target.Initiator{Name: "gotgt:" + id.String()}, [6]byte(id[:6]), port, "")
 }
 
 // sweep ends sessions that are quiet, and the quietest when there are too many.

@@ -92,6 +92,7 @@ type Session struct {
 	Initiator string `json:"initiator"`
 	Address   string `json:"address"`
 	Target    string `json:"target,omitempty"` // none in a discovery session
+	User      string `json:"user,omitempty"`   // that CHAP authenticated
 	TSIH      uint16 `json:"tsih"`
 }
 
