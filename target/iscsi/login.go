@@ -3,7 +3,6 @@ package iscsi
 import (
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"unicode"
@@ -26,10 +25,13 @@ type loginStatus uint16
 
 const (
 	loginSuccess        loginStatus = 0x0000
+	loginMoved          loginStatus = 0x0101
+	loginMovedForGood   loginStatus = 0x0102
 	loginInitiatorError loginStatus = 0x0200
 	loginAuthFailed     loginStatus = 0x0201
 	loginForbidden      loginStatus = 0x0202
 	loginNotFound       loginStatus = 0x0203
+	loginRemoved        loginStatus = 0x0204
 	loginBadVersion     loginStatus = 0x0205
 	loginTooMany        loginStatus = 0x0206
 	loginMissing        loginStatus = 0x0207
@@ -39,8 +41,6 @@ const (
 	loginOutOfResources loginStatus = 0x0302
 
 	versionRFC7143    = 0
-	portalGroupTag    = 1
-	relativePort      = 1
 	firstStatSN       = 1
 	maxLoginExchanges = 32  // requests of one login; a real one has four at most
 	maxNameLen        = 223 // bytes of an iSCSI name (RFC 7143, 4.2.7.1)
@@ -50,10 +50,13 @@ const (
 )
 
 var loginStatusNames = map[loginStatus]string{
+	loginMoved:          "target moved temporarily",
+	loginMovedForGood:   "target moved permanently",
 	loginInitiatorError: "initiator error",
 	loginAuthFailed:     "authentication failure",
 	loginForbidden:      "authorization failure",
 	loginNotFound:       "target not found",
+	loginRemoved:        "target removed",
 	loginBadVersion:     "unsupported version",
 	loginTooMany:        "too many connections",
 	loginMissing:        "missing parameter",
@@ -99,7 +102,7 @@ func (c *conn) login() error {
 		}
 		done, err := x.step(&h, data)
 		if status, ok := errors.AsType[loginStatus](err); ok {
-			x.respond(&h, status, 0, nil)
+			x.respond(&h, status, 0, refusal(err))
 			c.linger()
 			return err
 		}
@@ -204,9 +207,12 @@ func (x *exchange) negotiate(pairs []pair) ([]byte, error) {
 		if err := x.checkNames(); err != nil {
 			return nil, err
 		}
+		if err := x.redirect(); err != nil {
+			return nil, err
+		}
 		x.named = true
 		if !p.discovery {
-			answer = appendPair(answer, "TargetPortalGroupTag", strconv.Itoa(portalGroupTag))
+			answer = appendPair(answer, "TargetPortalGroupTag", strconv.Itoa(int(x.c.group)))
 		}
 	}
 	if x.stage == stageOperational && !x.told {
@@ -252,7 +258,7 @@ func (x *exchange) checkNames() error {
 	case p.targetName == "":
 		return fmt.Errorf("%w: TargetName", loginMissing)
 	case x.c.srv.target(p.targetName) == nil:
-		return fmt.Errorf("%w: %s", loginNotFound, p.targetName)
+		return x.c.srv.lacks(p.targetName)
 	}
 	return nil
 }
@@ -272,7 +278,7 @@ func (x *exchange) finish(h *header, flags byte, answer []byte) error {
 	if !c.p.discovery {
 		s.target = c.srv.target(c.p.targetName)
 		if s.target == nil {
-			return loginNotFound
+			return c.srv.lacks(c.p.targetName)
 		}
 	}
 	if err := c.srv.begin(s); err != nil {
@@ -291,12 +297,13 @@ func (x *exchange) finish(h *header, flags byte, answer []byte) error {
 	return nil
 }
 
+// port is the target port: a portal group of the target (RFC 7143, 4.4.1).
 func (x *exchange) port() scsi.Port {
 	return scsi.Port{
 		Protocol:   scsi.ISCSI,
-		Name:       fmt.Sprintf("%s,t,0x%04x", x.c.p.targetName, portalGroupTag),
-		RelativeID: relativePort,
-		Group:      portalGroupTag,
+		Name:       fmt.Sprintf("%s,t,0x%04x", x.c.p.targetName, x.c.group),
+		RelativeID: x.c.group,
+		Group:      x.c.group,
 	}
 }
 
@@ -314,15 +321,6 @@ func (x *exchange) respond(h *header, status loginStatus, flags byte, text []byt
 	}
 	r.put16(36, uint16(status))
 	return x.c.out.send(&r, statAdvance, text)
-}
-
-// targetAddress is the portal that the initiator sees, as SendTargets says it.
-// The zone of an IPv6 address is ours, and means nothing to another machine.
-func targetAddress(a net.Addr) string {
-	if tcp, ok := a.(*net.TCPAddr); ok {
-		a = &net.TCPAddr{IP: tcp.IP, Port: tcp.Port}
-	}
-	return fmt.Sprintf("%s,%d", a, portalGroupTag)
 }
 
 var _ target.Owner = (*task)(nil)
