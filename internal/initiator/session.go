@@ -53,6 +53,11 @@ func (c *Conn) Login(o Options) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.loggedIn(p)
+}
+
+// loggedIn takes the response that ends a login.
+func (c *Conn) loggedIn(p *PDU) (map[string]string, error) {
 	if p.Op() != LoginResp || p.U16(36) != 0 || p.Header[1]&0x83 != 0x83 {
 		return nil, &LoginError{p.Op(), p.Header[1], p.U16(36)}
 	}

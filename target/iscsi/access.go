@@ -35,7 +35,7 @@ func (x *exchange) checkAccess() error {
 	}
 	e := c.srv.export(c.p.targetName)
 	if e == nil {
-		return fmt.Errorf("%w: %s (hint: the initiator asks for a name that no drive has)", loginNotFound, c.p.targetName)
+		return c.srv.lacks(c.p.targetName)
 	}
 	x.target, x.security.auth = e.Target, e.Auth
 	return forbidden(e.Target.Check(c.who()))
@@ -51,7 +51,7 @@ func (x *exchange) refuse(h *header, status loginStatus, err error) {
 		c.log.Warn("login refused", "name", c.p.initiatorName, "target", c.p.targetName, "discovery", c.p.discovery, "user", x.user, "reason", err)
 	}
 	switch status {
-	case loginAuthFailed, loginForbidden, loginNotFound:
+	case loginAuthFailed, loginForbidden, loginNotFound, loginRemoved:
 		wait, done := c.srv.penalties.begin(c.who().Address)
 		ok := c.quiet(wait)
 		done()
@@ -59,7 +59,7 @@ func (x *exchange) refuse(h *header, status loginStatus, err error) {
 			return
 		}
 	}
-	x.respond(h, status, 0, nil)
+	x.respond(h, status, 0, refusal(err))
 	c.linger()
 }
 

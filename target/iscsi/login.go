@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"unicode"
@@ -27,10 +26,13 @@ type loginStatus uint16
 
 const (
 	loginSuccess        loginStatus = 0x0000
+	loginMoved          loginStatus = 0x0101
+	loginMovedForGood   loginStatus = 0x0102
 	loginInitiatorError loginStatus = 0x0200
 	loginAuthFailed     loginStatus = 0x0201
 	loginForbidden      loginStatus = 0x0202
 	loginNotFound       loginStatus = 0x0203
+	loginRemoved        loginStatus = 0x0204
 	loginBadVersion     loginStatus = 0x0205
 	loginTooMany        loginStatus = 0x0206
 	loginMissing        loginStatus = 0x0207
@@ -40,8 +42,6 @@ const (
 	loginOutOfResources loginStatus = 0x0302
 
 	versionRFC7143    = 0
-	portalGroupTag    = 1
-	relativePort      = 1
 	firstStatSN       = 1
 	maxLoginExchanges = 32  // requests of one login; a real one has four at most
 	maxNameLen        = 223 // bytes of an iSCSI name (RFC 7143, 4.2.7.1)
@@ -51,10 +51,13 @@ const (
 )
 
 var loginStatusNames = map[loginStatus]string{
+	loginMoved:          "target moved temporarily",
+	loginMovedForGood:   "target moved permanently",
 	loginInitiatorError: "initiator error",
 	loginAuthFailed:     "authentication failure",
 	loginForbidden:      "authorization failure",
 	loginNotFound:       "target not found",
+	loginRemoved:        "target removed",
 	loginBadVersion:     "unsupported version",
 	loginTooMany:        "too many connections",
 	loginMissing:        "missing parameter",
@@ -214,9 +217,12 @@ func (x *exchange) negotiate(pairs []pair, transit bool) ([]byte, error) {
 		if err := cmp.Or(x.checkNames(), x.checkAccess()); err != nil {
 			return nil, err
 		}
+		if err := x.redirect(); err != nil {
+			return nil, err
+		}
 		x.named = true
 		if !p.discovery {
-			answer = appendPair(answer, "TargetPortalGroupTag", strconv.Itoa(portalGroupTag))
+			answer = appendPair(answer, "TargetPortalGroupTag", strconv.Itoa(int(x.c.group)))
 		}
 	}
 	more, err := x.authenticate(security, transit)
@@ -295,12 +301,13 @@ func (x *exchange) finish(h *header, flags byte, answer []byte) error {
 	return nil
 }
 
+// port is the target port: a portal group of the target (RFC 7143, 4.4.1).
 func (x *exchange) port() scsi.Port {
 	return scsi.Port{
 		Protocol:   scsi.ISCSI,
-		Name:       fmt.Sprintf("%s,t,0x%04x", x.c.p.targetName, portalGroupTag),
-		RelativeID: relativePort,
-		Group:      portalGroupTag,
+		Name:       fmt.Sprintf("%s,t,0x%04x", x.c.p.targetName, x.c.group),
+		RelativeID: x.c.group,
+		Group:      x.c.group,
 	}
 }
 
@@ -318,15 +325,6 @@ func (x *exchange) respond(h *header, status loginStatus, flags byte, text []byt
 	}
 	r.put16(36, uint16(status))
 	return x.c.out.send(&r, statAdvance, text)
-}
-
-// targetAddress is the portal that the initiator sees, as SendTargets says it.
-// The zone of an IPv6 address is ours, and means nothing to another machine.
-func targetAddress(a net.Addr) string {
-	if tcp, ok := a.(*net.TCPAddr); ok {
-		a = &net.TCPAddr{IP: tcp.IP, Port: tcp.Port}
-	}
-	return fmt.Sprintf("%s,%d", a, portalGroupTag)
 }
 
 var _ target.Owner = (*task)(nil)

@@ -27,7 +27,6 @@ import (
 type Options struct {
 	Log            *slog.Logger  // discards when nil
 	LoginTimeout   time.Duration // for a whole login; 15 s
-	PingInterval   time.Duration // quiet time before a NOP-In; 30 s
 	Memory         int           // bytes that all answers may borrow; 64 MiB
 	MaxConnections int           // 4096
 }
@@ -41,6 +40,7 @@ type Server struct {
 	beat    atomic.Int64
 
 	watching atomic.Bool
+	ping     atomic.Pointer[Ping] // of settings, complete
 
 	challenger *chap.Challenger
 	noSecret   [16]byte // of users that are not there
@@ -49,6 +49,7 @@ type Server struct {
 	mu        sync.Mutex
 	settings  Settings
 	exports   map[string]*Export // those of settings, by target name
+	removed   removal
 	sessions  map[portKey]*session
 	tsihs     map[uint16]*session
 	lastTSIH  uint16
@@ -59,11 +60,13 @@ type Server struct {
 }
 
 // A portKey identifies an iSCSI initiator port at a target: a login with the
-// key of a session takes that session's place (RFC 7143, 6.3.5).
+// key of a session takes that session's place (RFC 7143, 6.3.5). A portal group
+// is a target port: one ISID may be in use at each.
 type portKey struct {
 	initiator string
 	isid      [6]byte
 	target    string
+	group     uint16
 }
 
 // NewServer returns a server without targets.
@@ -72,7 +75,6 @@ func NewServer(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	setDefault(&o.LoginTimeout, 15*time.Second)
-	setDefault(&o.PingInterval, 30*time.Second)
 	setDefault(&o.Memory, 64<<20)
 	setDefault(&o.MaxConnections, 4096)
 	s := &Server{
@@ -81,6 +83,7 @@ func NewServer(o Options) *Server {
 		conns: map[*conn]struct{}{}, listeners: map[net.Listener]struct{}{},
 	}
 	rand.Read(s.noSecret[:])
+	s.ping.Store(new(Ping{}.complete()))
 	s.tasks.New = func() any { return new(task) }
 	s.beat.Store(time.Now().UnixNano())
 	return s
@@ -91,24 +94,6 @@ func setDefault[T comparable](v *T, d T) {
 	if *v == zero {
 		*v = d
 	}
-}
-
-// portals returns the addresses by which the initiator that came in at local
-// can reach the server: that one, and every listener bound to one address.
-func (s *Server) portals(local net.Addr) []net.Addr {
-	list := []net.Addr{local}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for l := range s.listeners {
-		a, ok := l.Addr().(*net.TCPAddr)
-		if ok && !a.IP.IsUnspecified() && a.String() != local.String() {
-			list = append(list, a)
-		}
-	}
-	slices.SortFunc(list[1:], func(a, b net.Addr) int {
-		return slices.Compare([]byte(a.String()), []byte(b.String()))
-	})
-	return list
 }
 
 // ErrStopped is what Serve returns after Shutdown.
@@ -139,7 +124,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
-			s.start(nc)
+			s.start(nc, groupOf(l))
 		case ctx.Err() != nil, errors.Is(err, net.ErrClosed):
 			return ErrStopped
 		case isTimeout(err):
@@ -176,7 +161,8 @@ func (s *Server) forget(l net.Listener) {
 // LastTurn returns when an accept loop last turned, for a watchdog.
 func (s *Server) LastTurn() time.Time { return time.Unix(0, s.beat.Load()) }
 
-func (s *Server) start(nc net.Conn) {
+func (s *Server) start(nc net.Conn, group uint16) {
+	setKeepAlive(nc)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping || len(s.conns) >= s.opts.MaxConnections {
@@ -185,6 +171,7 @@ func (s *Server) start(nc net.Conn) {
 		return
 	}
 	c := newConn(s, nc)
+	c.group = group
 	s.conns[c] = struct{}{}
 	s.running.Go(c.serve)
 }
@@ -205,8 +192,8 @@ func (s *Server) begin(n *session) error {
 			return loginUnavailable
 		}
 		if n.target != nil && !s.serves(n.target) {
-			s.mu.Unlock()
-			return loginNotFound // removed since the login began
+			defer s.mu.Unlock()
+			return s.absent(n.target.Name) // removed since the login began
 		}
 		old := s.sessions[n.key()]
 		if old == nil {
@@ -222,11 +209,11 @@ func (s *Server) begin(n *session) error {
 
 var (
 	errReinstated = errors.New("the initiator logged in again")
-	errDropped    = errors.New("the target was reset or removed")
+	errDropped    = errors.New("the target was reset")
 )
 
 func (n *session) key() portKey {
-	k := portKey{initiator: n.initiator, isid: n.isid}
+	k := portKey{initiator: n.initiator, isid: n.isid, group: n.conn.group}
 	if n.target != nil {
 		k.target = n.target.Name
 	}

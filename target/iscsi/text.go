@@ -95,8 +95,8 @@ func (c *conn) sendTargets(b []byte, value string) []byte {
 			continue
 		}
 		b = appendPair(b, "TargetName", name)
-		for _, a := range c.srv.portals(c.nc.LocalAddr()) {
-			b = appendPair(b, "TargetAddress", targetAddress(a))
+		for _, a := range c.srv.portals(c) {
+			b = appendPair(b, "TargetAddress", a.String())
 		}
 	}
 	return b
