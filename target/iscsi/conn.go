@@ -17,6 +17,7 @@ import (
 type conn struct {
 	srv  *Server
 	nc   net.Conn
+	from *address
 	log  *slog.Logger
 	in   wire
 	sess *session // nil until the login is complete
@@ -55,9 +56,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 
 // serve runs the connection to its end, or until another goroutine reads it.
 func (c *conn) serve() {
-	deadline := time.AfterFunc(c.srv.opts.LoginTimeout, func() { c.fail(errLoginTimeout) })
 	err := c.login()
-	deadline.Stop()
 	if err == nil {
 		c.in.limit = ourMaxRecv
 		c.srv.enter(c)
@@ -166,6 +165,8 @@ func (c *conn) report(err error) {
 		err = *cause
 	}
 	switch {
+	case c.sess == nil:
+		c.reportStranger(err)
 	case err == nil, errors.Is(err, errLogout), errors.Is(err, io.EOF):
 		c.log.Info("connection closed")
 	case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded):
@@ -173,6 +174,15 @@ func (c *conn) report(err error) {
 	default:
 		c.log.Warn("connection dropped", "reason", err)
 	}
+}
+
+// reportStranger logs the end of a connection that had no session.
+func (c *conn) reportStranger(err error) {
+	by, value, what := limitNone, any(nil), "connection dropped"
+	if over, ok := errors.AsType[*overLimit](err); ok {
+		by, value, what = over.by, over.value, "connection refused"
+	}
+	c.srv.refuse(by, c.from, c.nc.RemoteAddr(), c.log, value, what, "reason", err)
 }
 
 // A violation answers with Reject, PROTOCOL ERROR, and ends the connection: at
@@ -193,5 +203,3 @@ func (c *conn) refuse(h *header, reason rejectReason) error {
 	}
 	return c.reject(h, reason)
 }
-
-var errLoginTimeout = errors.New("login took too long")

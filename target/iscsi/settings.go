@@ -10,6 +10,7 @@ import (
 // Settings are what a reload may change while the server serves.
 type Settings struct {
 	Exports []Export
+	Limits  Limits
 }
 
 // An Export is a target as the network sees it.
@@ -24,6 +25,12 @@ func (s *Server) Set(next Settings) {
 	for i := range next.Exports {
 		exports[next.Exports[i].Target.Name] = &next.Exports[i]
 	}
+	s.setLimits(next.Limits)
+	for _, e := range next.Exports {
+		for _, u := range e.Target.Units() {
+			u.SetQueue(s.limits.Load().Queue)
+		}
+	}
 	s.mu.Lock()
 	old := s.exports
 	s.settings, s.exports = next, exports
@@ -33,6 +40,14 @@ func (s *Server) Set(next Settings) {
 			s.dropSessions(e.Target)
 		}
 	}
+}
+
+// setLimits puts limits in force.
+func (s *Server) setLimits(next Limits) {
+	l := next.complete()
+	s.limits.Store(l)
+	s.memory.set(l)
+	s.addresses.set(l)
 }
 
 // serves reports whether t is among the targets. s.mu is held.
