@@ -47,6 +47,7 @@ type Library struct {
 // ISCSI is the table [iscsi].
 type ISCSI struct {
 	Listen []string // host:port; empty opens no port
+	Limits Limits
 }
 
 // Daemon is the table [daemon].
@@ -156,7 +157,7 @@ func Default() *Config {
 func defaults() *Config {
 	c := &Config{
 		Library: Library{Dirs: []string{"/var/lib/spindle/images"}, Verify: Off, CacheSize: 20 << 30},
-		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260"}},
+		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260"}, Limits: defaultLimits()},
 		Daemon:  Daemon{State: "/var/lib/spindle", Socket: "/run/spindle/spindle.sock", LogLevel: slog.LevelInfo},
 	}
 	c.Unsaid.Dirs, c.Unsaid.State, c.Unsaid.Socket = true, true, true
@@ -210,6 +211,7 @@ func (c *Config) warn() {
 			c.Warnings = append(c.Warnings, fmt.Sprintf("image directory %s is a file", dir))
 		}
 	}
+	c.Warnings = append(c.Warnings, c.ISCSI.Limits.warnings()...)
 	if len(c.Drives) == 0 {
 		c.Warnings = append(c.Warnings, c.Path+" configures no drive")
 	}

@@ -48,7 +48,7 @@ func TestParse(t *testing.T) {
 	want := &Config{
 		Path:    "/etc/spindle.toml",
 		Library: Library{Dirs: []string{"/a", "/etc/images", "/b c"}, Verify: Required, Cache: "/etc/unpacked", CacheSize: 3 << 29},
-		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260"}},
+		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260"}, Limits: defaultLimits()},
 		Daemon:  Daemon{State: "/s", Socket: "/run/x.sock", LogLevel: slog.LevelDebug, LogJSON: true},
 		Drives: []Drive{
 			{Name: "b", OnReload: Hold, Eject: Keep, Host: "generic", SwapHold: ByHost, EjectWait: 30 * time.Second},

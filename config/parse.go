@@ -71,6 +71,7 @@ func (c *Config) read(top *table) {
 
 	iscsi := top.table("iscsi")
 	iscsi.strings("listen", &c.ISCSI.Listen)
+	c.ISCSI.Limits.read(iscsi.table("limits"))
 	iscsi.done()
 
 	d := top.table("daemon")
