@@ -24,17 +24,18 @@ type conn struct {
 	p    params
 	cid  uint16
 
-	memory quota // what answers of this connection may borrow
-	text   textExchange
-	begun  bool          // it has a session; srv.mu is over this and ready
-	ready  bool          // in the full feature phase
-	asked  chan struct{} // closed when the initiator has been asked to log out
-	ended  chan struct{} // closed at the end
-	left   bool          // Logout was answered
-	tags   atomic.Uint32
-	pulse  pulse
-	shift  shift
-	own    *task // that the reader executes itself; the reader's alone
+	memory   quota // what answers of this connection may borrow
+	text     textExchange
+	begun    bool          // it has a session; srv.mu is over this and ready
+	ready    bool          // in the full feature phase
+	asked    chan struct{} // closed when the initiator has been asked to log out
+	ended    chan struct{} // closed at the end
+	left     bool          // Logout was answered
+	reported bool          // the end of one without a session
+	tags     atomic.Uint32
+	pulse    pulse
+	shift    shift
+	own      *task // that the reader executes itself; the reader's alone
 
 	cause atomic.Pointer[error] // why the connection was ended from this side
 	out   writer
@@ -178,6 +179,10 @@ func (c *conn) report(err error) {
 
 // reportStranger logs the end of a connection that had no session.
 func (c *conn) reportStranger(err error) {
+	if c.reported {
+		return
+	}
+	c.reported = true
 	by, value, what := limitNone, any(nil), "connection dropped"
 	if over, ok := errors.AsType[*overLimit](err); ok {
 		by, value, what = over.by, over.value, "connection refused"

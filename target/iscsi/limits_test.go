@@ -285,3 +285,28 @@ func TestLimitsChange(t *testing.T) {
 	b.limit(iscsi.Limits{})
 	b.sessionFrom(t, 1, 3)
 }
+
+// An address that asks with all its connections and takes nothing leaves memory
+// for the answers to others.
+func TestDefaultMemory(t *testing.T) {
+	b := serveWith(t, iscsi.Options{}, iscsi.Limits{})
+	l := iscsi.DefaultLimits()
+	for n := range l.ConnectionsPerAddress {
+		c := b.sessionFrom(t, 1, n, "MaxRecvDataSegmentLength=262144")
+		for range 4 {
+			if err := c.SendCommand(c.NewCommand(read10(0, 65535), 65535*2048, 0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	all := int64(l.ConnectionsPerAddress) * 512 << 10
+	b.await(t, "all memory of the address", func(u iscsi.Usage) bool { return u.Memory == all })
+	for n := range 8 {
+		c := b.sessionFrom(t, 2, 100+n)
+		mustDo(t, c, read10(0, 1000), 1000*2048, nil, 0)
+		mustDo(t, c, sink(200000), 0, make([]byte, 200000), 0)
+	}
+	if u := b.srv.Usage(); all >= u.Limits.Memory {
+		t.Errorf("one address may hold %d bytes of %d", all, u.Limits.Memory)
+	}
+}

@@ -100,6 +100,7 @@ func (c *conn) login() error {
 		}
 		done, err := x.take(&h)
 		if status, ok := errors.AsType[loginStatus](err); ok {
+			c.reportStranger(err) // now: the initiator may be long in going
 			x.respond(&h, status, 0, nil)
 			c.linger()
 			return err
