@@ -54,6 +54,7 @@ type ISCSI struct {
 
 	PingInterval time.Duration // quiet time before an initiator is asked whether it lives; 0: never
 	PingTimeout  time.Duration // how long it may stay quiet then
+	Limits       Limits
 }
 
 // Daemon is the table [daemon].
@@ -166,7 +167,7 @@ func Default() *Config {
 func defaults() *Config {
 	c := &Config{
 		Library: Library{Dirs: []string{"/var/lib/spindle/images"}, Verify: Off, CacheSize: 20 << 30},
-		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260"}, Engine: Own, PingInterval: 30 * time.Second, PingTimeout: time.Minute},
+		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260"}, Engine: Own, PingInterval: 30 * time.Second, PingTimeout: time.Minute, Limits: defaultLimits()},
 		Daemon:  Daemon{State: "/var/lib/spindle", Socket: "/run/spindle/spindle.sock", LogLevel: slog.LevelInfo},
 	}
 	c.Unsaid.Dirs, c.Unsaid.State, c.Unsaid.Socket = true, true, true
@@ -220,6 +221,7 @@ func (c *Config) warn() {
 			c.Warnings = append(c.Warnings, fmt.Sprintf("image directory %s is a file", dir))
 		}
 	}
+	c.Warnings = append(c.Warnings, c.ISCSI.Limits.warnings()...)
 	if len(c.Drives) == 0 {
 		c.Warnings = append(c.Warnings, c.Path+" configures no drive")
 	}

@@ -57,7 +57,7 @@ func TestParse(t *testing.T) {
 			Listen:    []string{"127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260"},
 			Groups:    map[string]uint16{"host.example:3260": 7},
 			Advertise: []Portal{{"203.0.113.5:3260", 1}, {"[2001:db8::1]:3260", 7}}, PingInterval: 5 * time.Second, PingTimeout: 12 * time.Second,
-			Engine: Own,
+			Engine: Own, Limits: defaultLimits(),
 		},
 		Daemon: Daemon{State: "/s", Socket: "/run/x.sock", LogLevel: slog.LevelDebug, LogJSON: true},
 		Drives: []Drive{

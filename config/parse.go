@@ -72,6 +72,7 @@ func (c *Config) read(top *table) {
 	iscsi := top.table("iscsi")
 	c.ISCSI.readPortals(iscsi)
 	c.ISCSI.readEngine(iscsi)
+	c.ISCSI.Limits.read(iscsi.table("limits"))
 	iscsi.done()
 
 	d := top.table("daemon")

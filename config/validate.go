@@ -63,6 +63,7 @@ func (c *Config) problems() (errs []*Error) {
 	if c.Daemon.Socket == "" {
 		fail("it is empty", "leave the line out for the default", "daemon", "socket")
 	}
+	errs = append(errs, c.ISCSI.Limits.problems()...)
 	targets := map[string]string{}
 	for i := range c.Drives {
 		errs = append(errs, c.Drives[i].problems(targets)...)

@@ -34,6 +34,8 @@ type Unit struct {
 	alone   int  // running tasks that are exclusive: one, or none
 	barrier bool // an ORDERED task runs
 	waiting int
+	size    int    // tasks in the set
+	queue   int    // that size is to stay below; 0 is no limit
 	pass    uint64 // of schedule
 	own     *Task  // that its submitter runs, during submit
 	seq     uint64
@@ -72,16 +74,15 @@ func NewUnit(name string, lu scsi.LogicalUnit, o UnitOptions) *Unit {
 	return u
 }
 
-// submit puts t into the task set. A set with a task stuck in storage answers
-// BUSY. With own a task that may run at once is left to the caller: submit
+// submit puts t into the task set, unless there is a refusal. With own a task that may run at once is left to the caller: submit
 // returns true.
 func (u *Unit) submit(t *Task, own bool) bool {
 	t.prepare()
 	t.unit = u
 	u.mu.Lock()
-	if u.stuck > 0 {
+	if err := u.refusal(t); err != nil {
 		u.mu.Unlock()
-		t.Owner.Finish(scsi.Busy, false)
+		t.Owner.Finish(err, false)
 		t.Owner.Release()
 		return false
 	}
@@ -97,6 +98,33 @@ func (u *Unit) submit(t *Task, own bool) bool {
 	left := own && u.own == nil
 	u.own = nil
 	return left
+}
+
+// refusal is BUSY when a task of the set is stuck in storage, and ErrFull when
+// the set is full and the nexus has its share of it already. u.mu is held.
+func (u *Unit) refusal(t *Task) error {
+	switch {
+	case u.stuck > 0:
+		return scsi.Busy
+	case u.queue > 0 && u.size >= u.queue && t.lane.size*max(len(u.nexuses), 1) >= u.queue:
+		return ErrFull
+	}
+	return nil
+}
+
+// ErrFull is what a task ends with that found its task set full. Its status is
+// TASK SET FULL and never BUSY, which SAM-5, 5.3.1 has for a nexus without a
+// task in the set: such a one is always let in.
+var ErrFull = fmt.Errorf("the queue of the drive is full: %w", scsi.TaskSetFull)
+
+// SetQueue bounds the task set to n tasks of all nexuses; 0 is no bound. A
+// nexus that has less than its part of n is let in beyond it, so that no
+// initiator that fills the set keeps another one out: it holds at most twice n,
+// and a task of each nexus.
+func (u *Unit) SetQueue(n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.queue = n
 }
 
 // insert links t at the end, or before the first waiting task when it is HEAD
@@ -122,6 +150,8 @@ func (u *Unit) insert(t *Task) {
 	} else {
 		u.tail = t
 	}
+	u.size++
+	t.lane.size++
 }
 
 func (u *Unit) unlink(t *Task) {
@@ -136,6 +166,8 @@ func (u *Unit) unlink(t *Task) {
 		u.tail = t.prev
 	}
 	t.prev, t.next, t.state = nil, nil, idle
+	u.size--
+	t.lane.size--
 	if t.stuck {
 		t.stuck = false
 		u.stuck--
@@ -145,6 +177,7 @@ func (u *Unit) unlink(t *Task) {
 
 // A lane is the tasks of one nexus in a set.
 type lane struct {
+	size    int
 	running int
 	alone   bool   // the one that runs is exclusive
 	held    uint64 // the pass of schedule in which a task of it could not start

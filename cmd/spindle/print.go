@@ -39,6 +39,7 @@ func printStatus(w io.Writer, s *client.Status) {
 	for _, n := range s.Sessions {
 		fmt.Fprintf(w, "session: %s from %s on %s\n", n.Initiator, n.Address, cmp.Or(n.Target, "discovery"))
 	}
+	printNetwork(w, &s.Network)
 	for _, g := range s.Gadgets {
 		fmt.Fprintf(w, "gadget: %s with %s on %s, %s\n", g.Name, strings.Join(g.Drives, ", "), cmp.Or(g.UDC, "no controller"), cmp.Or(g.State, "not attached"))
 		for _, l := range g.Limits {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"spindle/config"
+	"spindle/internal/api/client"
 	"spindle/target/iscsi"
 )
 
@@ -25,6 +26,7 @@ func (d *Daemon) settings() (s iscsi.Settings) {
 		s.Portals = append(s.Portals, iscsi.Portal(p))
 	}
 	s.Ping = pingOf(d.cfg.ISCSI)
+	s.Limits = iscsi.Limits(d.cfg.ISCSI.Limits)
 	for _, dr := range d.drives {
 		s.Exports = append(s.Exports, iscsi.Export{Target: dr.target, Redirect: redirectOf(dr.cfg)})
 	}
@@ -46,4 +48,20 @@ func redirectOf(c config.Drive) *iscsi.Redirect {
 		return nil
 	}
 	return &iscsi.Redirect{Address: c.Redirect, Permanent: c.RedirectPermanent}
+}
+
+// network says how near the limits of the network target are.
+func (d *Daemon) network() client.Network {
+	u := d.server.Usage()
+	n := client.Network{
+		Connections:       client.Share{Used: int64(u.Connections), Limit: int64(u.Limits.Connections)},
+		Sessions:          client.Share{Used: int64(u.Sessions), Limit: int64(u.Limits.Sessions)},
+		Memory:            client.Share{Used: u.Memory, Limit: u.Limits.Memory},
+		UnsolicitedMemory: client.Share{Used: u.UnsolicitedMemory, Limit: u.Limits.UnsolicitedMemory},
+		Addresses:         u.Addresses, Refused: []client.Refused{},
+	}
+	for _, r := range u.Refused {
+		n.Refused = append(n.Refused, client.Refused(r))
+	}
+	return n
 }

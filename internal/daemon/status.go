@@ -20,7 +20,7 @@ func (d *Daemon) status() client.Status {
 	s := client.Status{
 		Version: d.o.Version, Started: d.started, Config: d.cfg.Path, Library: d.library.Load().Dirs(),
 		Portals: d.portals(), Drives: []client.Drive{}, Sessions: []client.Session{}, Alarms: []client.Alarm{}, Gadgets: d.usb.status(),
-		Tasks: tasksOf(d.library.Load()),
+		Tasks: tasksOf(d.library.Load()), Network: d.network(),
 	}
 	for _, dr := range d.drives {
 		s.Drives = append(s.Drives, dr.status())

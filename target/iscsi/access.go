@@ -48,7 +48,7 @@ func (x *exchange) refuse(h *header, status loginStatus, err error) {
 	c := x.c
 	x.text = nil
 	if status.class() >= 2 {
-		c.log.Warn("login refused", "name", c.p.initiatorName, "target", c.p.targetName, "discovery", c.p.discovery, "user", x.user, "reason", err)
+		c.reportStranger(err, "name", c.p.initiatorName, "target", c.p.targetName, "discovery", c.p.discovery, "user", x.user)
 	}
 	switch status {
 	case loginAuthFailed, loginForbidden, loginNotFound, loginRemoved:

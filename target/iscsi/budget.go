@@ -15,18 +15,20 @@ const (
 // little of the budget.
 var classes = [...]int{4 << 10, 16 << 10, 64 << 10, chunkSize}
 
-// A budget bounds the memory of all answers. Waiting is first come, first
-// served, and ends with the task. Data that arrives unasked has a quarter of
-// its own: commands that wait for a gap to close keep it for as long as their
-// initiator likes, and answers must go on.
+// A budget bounds the memory of all answers, and of data-out that was asked
+// for. Waiting is first come, first served, and ends with the task. Data that
+// arrives unasked has memory of its own: commands that wait for a gap to close
+// keep it for as long as their initiator likes, and answers must go on.
 type budget struct {
 	total   quota
 	unasked quota
 	pools   [len(classes)]sync.Pool
 }
 
-func newBudget(bytes int) *budget {
-	return &budget{total: quota{free: max(bytes-bytes/4, connBudget)}, unasked: quota{free: max(bytes/4, connBudget)}}
+// set makes the budget that of l. What is on loan beyond it comes back in time.
+func (b *budget) set(l *Limits) {
+	b.total.resize(max(memoryOf(l.Memory), connBudget))
+	b.unasked.resize(max(memoryOf(l.UnsolicitedMemory), connBudget))
 }
 
 // A chunk is memory on loan.
@@ -59,10 +61,15 @@ func (b *budget) lend(ctx context.Context, conn *quota, w *waiter, n int) (*chun
 	return b.take(class), nil
 }
 
-// try lends n bytes without waiting: for data that arrived unasked.
-func (b *budget) try(n int) *chunk {
+// try lends n bytes without waiting, for data that arrived unasked, counted
+// against the share of its address and the whole.
+func (b *budget) try(share *quota, n int) *chunk {
 	class := classOf(n)
+	if !share.tryAcquire(classes[class]) {
+		return nil
+	}
 	if !b.unasked.tryAcquire(classes[class]) {
+		share.release(classes[class])
 		return nil
 	}
 	return b.take(class)
@@ -75,13 +82,16 @@ func (b *budget) take(class int) *chunk {
 	return &chunk{make([]byte, classes[class]), class}
 }
 
-// giveBack ends the loan; conn is nil for a chunk of try.
+// giveBack ends a loan of lend.
 func (b *budget) giveBack(conn *quota, c *chunk) {
 	b.pools[c.class].Put(c)
-	if conn == nil {
-		b.unasked.release(classes[c.class])
-		return
-	}
 	b.total.release(classes[c.class])
 	conn.release(classes[c.class])
+}
+
+// giveUnasked ends a loan of try.
+func (b *budget) giveUnasked(share *quota, c *chunk) {
+	b.pools[c.class].Put(c)
+	b.unasked.release(classes[c.class])
+	share.release(classes[c.class])
 }

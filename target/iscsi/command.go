@@ -1,6 +1,8 @@
 package iscsi
 
 import (
+	"errors"
+
 	"spindle/scsi"
 	"spindle/target"
 )
@@ -152,6 +154,9 @@ func (t *task) dropChunk() {
 func (t *task) respond(err error) {
 	w := &t.c.out
 	status, sense := scsi.StatusOf(err)
+	if errors.Is(err, target.ErrFull) {
+		t.c.overLimit(limitQueue, "command refused: the drive's queue is full")
+	}
 	late := t.recv.expecting()
 	w.mu.Lock()
 	defer w.mu.Unlock()

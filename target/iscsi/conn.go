@@ -18,6 +18,7 @@ import (
 type conn struct {
 	srv   *Server
 	nc    net.Conn
+	from  *address
 	log   *slog.Logger
 	in    wire
 	sess  *session // nil until the login is complete
@@ -25,18 +26,19 @@ type conn struct {
 	cid   uint16
 	group uint16 // portal group tag of the portal that it came in by
 
-	memory quota // what answers of this connection may borrow
-	text   textExchange
-	begun  bool          // it has a session; srv.mu is over this and ready
-	ready  bool          // in the full feature phase
-	asking sync.Once     // the one request to log out
-	asked  chan struct{} // closed when the initiator has been asked to log out
-	ended  chan struct{} // closed at the end
-	left   bool          // Logout was answered
-	tags   atomic.Uint32
-	pulse  pulse
-	shift  shift
-	own    *task // that the reader executes itself; the reader's alone
+	memory   quota // what answers of this connection may borrow
+	text     textExchange
+	begun    bool          // it has a session; srv.mu is over this and ready
+	ready    bool          // in the full feature phase
+	asking   sync.Once     // the one request to log out
+	asked    chan struct{} // closed when the initiator has been asked to log out
+	ended    chan struct{} // closed at the end
+	left     bool          // Logout was answered
+	reported bool          // the end of one without a session
+	tags     atomic.Uint32
+	pulse    pulse
+	shift    shift
+	own      *task // that the reader executes itself; the reader's alone
 
 	parting atomic.Pointer[error] // why its session is being ended in good order
 	cause   atomic.Pointer[error] // why the connection was ended from this side
@@ -59,9 +61,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 
 // serve runs the connection to its end, or until another goroutine reads it.
 func (c *conn) serve() {
-	deadline := time.AfterFunc(c.srv.opts.LoginTimeout, func() { c.fail(errLoginTimeout) })
 	err := c.login()
-	deadline.Stop()
 	if err == nil {
 		c.in.limit = ourMaxRecv
 		c.srv.enter(c)
@@ -176,9 +176,9 @@ func (c *conn) report(err error) {
 		c.log.Info("initiator sent on", "name", c.p.initiatorName, "target", c.p.targetName, "to", r.address, "permanent", r.loginStatus == loginMovedForGood)
 		return
 	}
-	_, refused := errors.AsType[loginStatus](err)
 	switch {
-	case refused: // the login said it
+	case c.sess == nil:
+		c.reportStranger(err)
 	case err == nil, errors.Is(err, errLogout), errors.Is(err, io.EOF):
 		c.log.Info("connection closed")
 	case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded):
@@ -186,6 +186,22 @@ func (c *conn) report(err error) {
 	default:
 		c.log.Warn("connection dropped", "reason", err)
 	}
+}
+
+// reportStranger logs the end of a connection that had no session.
+func (c *conn) reportStranger(err error, more ...any) {
+	if c.reported {
+		return
+	}
+	c.reported = true
+	by, value, what := limitNone, any(nil), "connection dropped"
+	if _, ok := errors.AsType[loginStatus](err); ok {
+		what = "login refused"
+	}
+	if over, ok := errors.AsType[*overLimit](err); ok {
+		by, value, what = over.by, over.value, "connection refused"
+	}
+	c.srv.refuse(by, c.from, c.nc.RemoteAddr(), c.log, value, what, append(more, "reason", err)...)
 }
 
 // A violation answers with Reject, PROTOCOL ERROR, and ends the connection: at
@@ -206,5 +222,3 @@ func (c *conn) refuse(h *header, reason rejectReason) error {
 	}
 	return c.reject(h, reason)
 }
-
-var errLoginTimeout = errors.New("login took too long")

@@ -18,6 +18,7 @@ const (
 	rejectImmediate      rejectReason = 0x06
 	rejectTaskInProgress rejectReason = 0x07
 	rejectInvalidField   rejectReason = 0x09
+	rejectLongOperation  rejectReason = 0x0A // out of resources; the initiator may try again
 )
 
 // reject answers h with Reject, whose data is the header (RFC 7143, 11.17).

@@ -188,7 +188,7 @@ func TestLateDataOut(t *testing.T) {
 
 // Sixteen commands at once come back whole, whatever order they end in.
 func TestQueue(t *testing.T) {
-	b := serve(t, iscsi.Options{Memory: 1}) // the least: two chunks
+	b := serveWith(t, iscsi.Options{}, iscsi.Limits{Memory: 1, UnsolicitedMemory: 1}) // the least: two chunks
 	c := b.login(t)
 	for i := range 16 {
 		if err := c.SendCommand(c.NewCommand(read10(0, 100+i), (100+i)*2048, 0)); err != nil {

@@ -60,8 +60,8 @@ func (c *conn) immediateData(h *header, t *task) error {
 		r.refused = scsi.ErrUnexpectedUnsolicitedData
 		return c.in.skip(n)
 	}
-	if r.buf = c.srv.memory.try(max(limit, 1)); r.buf == nil {
-		r.refused = scsi.TaskSetFull
+	if r.buf = c.srv.memory.try(&c.from.unasked, max(limit, 1)); r.buf == nil {
+		r.refused = c.noMemory()
 		return c.in.skip(n)
 	}
 	err := c.in.data(r.buf.mem[:n])
@@ -71,6 +71,20 @@ func (c *conn) immediateData(h *header, t *task) error {
 	}
 	r.fill, r.got = n, int64(n)
 	return err
+}
+
+// noMemory says that there is none for unsolicited data: TASK SET FULL while the
+// session has another command, whose end makes room, and BUSY when it has none
+// (SAM-5, 5.3.1). An initiator tries again in both cases.
+func (c *conn) noMemory() error {
+	c.overLimit(limitUnsolicited, "command refused: no memory for its unsolicited data")
+	s := c.sess
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.tasks) > 0 {
+		return scsi.TaskSetFull
+	}
+	return scsi.Busy
 }
 
 // dataOut takes a Data-Out PDU (RFC 7143, 11.7).
@@ -163,7 +177,7 @@ func (r *receiver) drop(c *conn) {
 	if r.solicits {
 		c.srv.memory.giveBack(&c.memory, r.buf)
 	} else {
-		c.srv.memory.giveBack(nil, r.buf)
+		c.srv.memory.giveUnasked(&c.from.unasked, r.buf)
 	}
 	r.buf = nil
 }

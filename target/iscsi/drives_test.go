@@ -25,9 +25,9 @@ type fleet struct {
 // fleetBlocks is the length of the discs.
 const fleetBlocks = 4000
 
-func newFleet(t testing.TB, o iscsi.Options, drives int) *fleet {
+func newFleet(t testing.TB, l iscsi.Limits, drives int) *fleet {
 	t.Helper()
-	f := &fleet{srv: iscsi.NewServer(o)}
+	f := &fleet{srv: iscsi.NewServer(iscsi.Options{})}
 	for i := range drives {
 		d := mmcemu.New(mmcemu.Options{Serial: fmt.Sprintf("00000000CD%02d", i), SwapHold: -1})
 		t.Cleanup(func() { d.Close() })
@@ -37,7 +37,9 @@ func newFleet(t testing.TB, o iscsi.Options, drives int) *fleet {
 		unit := target.NewUnit(fmt.Sprintf("cd%d", i), d, target.UnitOptions{})
 		f.targets = append(f.targets, target.New(name, map[uint16]*target.Unit{0: unit}))
 	}
-	f.srv.Set(exported(f.targets...))
+	s := exported(f.targets...)
+	s.Limits = l
+	f.srv.Set(s)
 	return f
 }
 

@@ -58,10 +58,10 @@ type contest struct {
 	small   *initiator.Conn
 }
 
-func newContest(t *testing.T, o iscsi.Options) *contest {
+func newContest(t *testing.T, l iscsi.Limits) *contest {
 	t.Helper()
 	d := &countingDisc{disctest.Synthetic(disctest.DataDisc(small + 16)), make(chan read), make(chan struct{})}
-	c := &contest{fleet: newFleet(t, o, 1), disc: d}
+	c := &contest{fleet: newFleet(t, l, 1), disc: d}
 	if err := c.drives[0].Insert(context.Background(), mmcemu.Medium{Disc: d, Name: "counted"}, true); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func settleQueue(t *testing.T, s *iscsi.Server, n int) {
 func TestSmallReaderGetsItsTurn(t *testing.T) {
 	for _, before := range []int{1, greedy / 2, greedy} {
 		t.Run(fmt.Sprintf("behind %d readers", before), func(t *testing.T) {
-			c := newContest(t, iscsi.Options{Memory: 1})
+			c := newContest(t, iscsi.Limits{Memory: 1})
 			c.ask(t, 0, before)
 			settleQueue(t, c.srv, before*chunks-chunks) // two are out
 			if err := c.small.SendCommand(c.small.NewCommand(read10(small, 1), 2048, 0)); err != nil {
@@ -182,7 +182,7 @@ func (c *contest) playFair(t *testing.T) {
 // With the memory that a server has by default, a small read waits for nobody:
 // it is served while not one chunk of the others goes on.
 func TestSmallReaderWaitsForNobody(t *testing.T) {
-	c := newContest(t, iscsi.Options{})
+	c := newContest(t, iscsi.Limits{})
 	c.ask(t, 0, greedy)
 	for range greedy * chunks {
 		<-c.disc.reads

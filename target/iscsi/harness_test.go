@@ -98,25 +98,40 @@ func (d *disk) sink(cmd *scsi.Command) error {
 
 // A bench is a server with one disk.
 type bench struct {
-	srv  *iscsi.Server
-	disk *disk
-	unit *target.Unit
-	addr string
+	srv      *iscsi.Server
+	settings iscsi.Settings
+	disk     *disk
+	unit     *target.Unit
+	addr     string
 }
 
+// wide limits are for tests of something else, which all come from one address.
+var wide = iscsi.Limits{
+	Connections: 1 << 20, ConnectionsPerAddress: 1 << 20, Sessions: 65535,
+	LoginsPerSecond: 1 << 20, LoginBurst: 1 << 20,
+}
+
+// serve serves a disk without limits that a test would meet.
 func serve(t testing.TB, o iscsi.Options) *bench {
+	t.Helper()
+	return serveWith(t, o, wide)
+}
+
+// serveWith serves a disk with limits.
+func serveWith(t testing.TB, o iscsi.Options, l iscsi.Limits) *bench {
 	t.Helper()
 	b := &bench{disk: &disk{let: make(chan struct{})}, srv: iscsi.NewServer(o)}
 	b.unit = target.NewUnit("cd0", b.disk, target.UnitOptions{})
-	b.srv.Set(exported(target.New(iqn, map[uint16]*target.Unit{0: b.unit})))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	b.settings = exported(target.New(iqn, map[uint16]*target.Unit{0: b.unit}))
+	b.limit(l)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.addr = l.Addr().String()
+	b.addr = listener.Addr().String()
 	done := make(chan struct{})
 	go func() {
-		b.srv.Serve(context.Background(), l)
+		b.srv.Serve(context.Background(), listener)
 		close(done)
 	}()
 	t.Cleanup(func() {
@@ -126,6 +141,12 @@ func serve(t testing.TB, o iscsi.Options) *bench {
 		<-done
 	})
 	return b
+}
+
+// limit puts limits in force, as a reload does.
+func (b *bench) limit(l iscsi.Limits) {
+	b.settings.Limits = l
+	b.srv.Set(b.settings)
 }
 
 func (b *bench) dial(t testing.TB) *initiator.Conn {
@@ -191,6 +212,7 @@ func send(t testing.TB, c *initiator.Conn, p *initiator.PDU) {
 
 // exported is settings with these targets, open to all.
 func exported(list ...*target.Target) (s iscsi.Settings) {
+	s.Limits = wide
 	for _, t := range list {
 		s.Exports = append(s.Exports, iscsi.Export{Target: t})
 	}

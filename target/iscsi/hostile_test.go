@@ -109,7 +109,7 @@ func TestHostile(t *testing.T) {
 			p := initiator.New(initiator.Text|initiator.Immediate, 0x40).Put32(16, 5).Put32(20, initiator.NoTag)
 			p.Data = []byte(strings.Repeat("x", 60000))
 			return []*initiator.PDU{p}
-		}, answer{reject: 4, closed: true}},
+		}, answer{reject: 0x0A}},
 		{"text with another exchange's tag", "11.10.4", false, pdus(initiator.New(initiator.Text|initiator.Immediate, 0x80).Put32(16, 5).Put32(20, 77)), answer{reject: 9}},
 		{"transfer length of 4 GiB", "11.3.4", false, func(c *initiator.Conn) []*initiator.PDU {
 			return []*initiator.PDU{cmd(c, func(p *initiator.PDU) { p.Put32(20, 0xFFFFFFFF) })}
@@ -351,7 +351,9 @@ func TestStorms(t *testing.T) {
 			}
 		}},
 	}
-	b := serve(t, iscsi.Options{LoginTimeout: 500 * time.Millisecond})
+	l := wide
+	l.LoginTimeout = 500 * time.Millisecond
+	b := serveWith(t, iscsi.Options{}, l)
 	b.login(t).Close() // what is made once is made
 	rest := takeTally(t)
 	rest.goroutines++ // of the subtest

@@ -17,7 +17,6 @@ const (
 	ourMaxRecv           = 64 << 10  // MaxRecvDataSegmentLength that we declare
 	ourMaxBurst          = 1<<24 - 1 // MaxBurstLength
 	ourFirstBurst        = 64 << 10  // FirstBurstLength
-	maxTextSize          = 16 << 10  // of one negotiation, over all its PDUs
 	maxKeyLen, maxValLen = 63, 255   // RFC 7143, 6.1; iSCSI names are the longest values, 223
 )
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -41,10 +42,9 @@ const (
 	loginUnavailable    loginStatus = 0x0301
 	loginOutOfResources loginStatus = 0x0302
 
-	versionRFC7143    = 0
-	firstStatSN       = 1
-	maxLoginExchanges = 32  // requests of one login; a real one has four at most
-	maxNameLen        = 223 // bytes of an iSCSI name (RFC 7143, 4.2.7.1)
+	versionRFC7143 = 0
+	firstStatSN    = 1
+	maxNameLen     = 223 // bytes of an iSCSI name (RFC 7143, 4.2.7.1)
 
 	stageShift = 2 // of CSG in byte 1
 	stageMask  = 3 // of CSG and NSG
@@ -77,13 +77,16 @@ var errNotLogin = errors.New("PDU before login")
 
 // An exchange is the login of one connection while it goes on.
 type exchange struct {
-	c     *conn
-	first header // the first request; the later ones must agree with it
-	stage byte
-	text  []byte // of requests with C
-	count int
-	named bool // the keys of the first request were checked
-	told  bool // our declarations were sent
+	c        *conn
+	began    time.Time
+	limits   *Limits // those of its beginning
+	deadline *time.Timer
+	first    header // the first request; the later ones must agree with it
+	stage    byte
+	text     []byte // of requests with C
+	count    int
+	named    bool // the keys of the first request were checked
+	told     bool // our declarations were sent
 
 	target   *target.Target // nil for discovery
 	security security
@@ -93,8 +96,10 @@ type exchange struct {
 // login runs the login phase (RFC 7143, 6.3). On success the session exists
 // and the connection is in the full feature phase.
 func (c *conn) login() error {
-	x := &exchange{c: c}
+	x := &exchange{c: c, began: time.Now(), limits: c.srv.limits.Load()}
 	c.out.statSN = firstStatSN
+	x.startTimer()
+	defer func() { x.deadline.Stop() }()
 	for {
 		var h header
 		if err := c.in.next(&h); err != nil {
@@ -103,11 +108,7 @@ func (c *conn) login() error {
 		if h.op() != opLogin {
 			return x.notLogin(&h)
 		}
-		data := make([]byte, h.dataLen())
-		if err := c.in.data(data); err != nil {
-			return err
-		}
-		done, err := x.step(&h, data)
+		done, err := x.take(&h)
 		if status, ok := errors.AsType[loginStatus](err); ok {
 			x.refuse(&h, status, err)
 			return err
@@ -116,6 +117,34 @@ func (c *conn) login() error {
 			return err
 		}
 	}
+}
+
+// startTimer ends the connection when its first request is late, and then when
+// the login is.
+func (x *exchange) startTimer() {
+	l := x.limits
+	late := l.over(limitFirstRequest, nil)
+	if l.LoginTimeout <= l.FirstRequestTimeout {
+		late = l.over(limitLogin, nil)
+	}
+	x.deadline = time.AfterFunc(min(l.FirstRequestTimeout, l.LoginTimeout), func() { x.c.fail(late) })
+}
+
+// take reads the data of a request and serves it.
+func (x *exchange) take(h *header) (done bool, err error) {
+	c := x.c
+	if x.count == 0 && !c.srv.addresses.login(c.from, x.limits) {
+		return false, x.limits.over(limitLoginRate, loginOutOfResources)
+	}
+	data := make([]byte, h.dataLen())
+	if err := c.in.data(data); err != nil {
+		return false, err
+	}
+	if x.count == 0 && x.deadline.Stop() {
+		late := x.limits.over(limitLogin, nil)
+		x.deadline = time.AfterFunc(x.limits.LoginTimeout-time.Since(x.began), func() { c.fail(late) })
+	}
+	return x.step(h, data)
 }
 
 // notLogin ends a connection that speaks out of turn: silently before the
@@ -132,8 +161,8 @@ func (x *exchange) step(h *header, data []byte) (done bool, err error) {
 	if err := x.check(h); err != nil {
 		return false, err
 	}
-	if x.text = append(x.text, data...); len(x.text) > maxTextSize {
-		return false, fmt.Errorf("%w: more than %d bytes of text", loginInitiatorError, maxTextSize)
+	if x.text = append(x.text, data...); int64(len(x.text)) > x.limits.Text {
+		return false, x.limits.over(limitText, loginInitiatorError)
 	}
 	if h.flags()&flagContinue != 0 {
 		return false, x.respond(h, loginSuccess, x.stage<<stageShift, nil)
@@ -171,8 +200,8 @@ func (x *exchange) check(h *header) error {
 	switch {
 	case h[3] > versionRFC7143:
 		return loginBadVersion
-	case x.count > maxLoginExchanges:
-		return fmt.Errorf("%w: no end after %d requests", loginInitiatorError, maxLoginExchanges)
+	case x.count > x.limits.TextPDUs:
+		return x.limits.over(limitTextPDUs, loginInitiatorError)
 	case stage != x.stage || stage > stageOperational:
 		return fmt.Errorf("%w: request of stage %d in stage %d", loginInitiatorError, stage, x.stage)
 	case transit && (next <= stage || next == 2):
@@ -314,16 +343,10 @@ func (x *exchange) port() scsi.Port {
 // respond sends a Login Response (RFC 7143, 11.13).
 func (x *exchange) respond(h *header, status loginStatus, flags byte, text []byte) error {
 	var r header
-	r.start(opLoginResp, flags)
-	r.setISID(h.isid())
-	r.put16(14, h.tsih())
-	r.put32(16, h.itt())
-	r.put32(28, h.cmdSN())
-	r.put32(32, h.cmdSN()+windowSize-1)
+	r.answerLogin(h, status, flags, x.limits.Window)
 	if s := x.c.sess; s != nil {
 		r.put16(14, s.tsih)
 	}
-	r.put16(36, uint16(status))
 	return x.c.out.send(&r, statAdvance, text)
 }
 

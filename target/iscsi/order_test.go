@@ -69,7 +69,7 @@ func TestTextGoesOn(t *testing.T) {
 // Commands with unsolicited data that wait for a gap to close keep their
 // memory, and reads of others go on without it.
 func TestHeldDataStarvesNobody(t *testing.T) {
-	b := serve(t, iscsi.Options{Memory: 2 << 20})
+	b := serveWith(t, iscsi.Options{}, iscsi.Limits{Memory: 3 << 19, UnsolicitedMemory: 1 << 19})
 	other := b.loginAs(t, initiator.Options{Target: iqn, ISID: [6]byte{0x80, 9}})
 	c := b.login(t, "InitialR2T=No")
 	for i := range uint32(60) {

@@ -13,7 +13,8 @@ import (
 // time that one waits: with 16 commands of 1 MiB queued, 15 a command.
 type quota struct {
 	mu      sync.Mutex
-	free    int
+	size    int // all of it
+	free    int // below zero when size shrank under what is out
 	waiting []*waiter
 }
 
@@ -44,6 +45,22 @@ func (q *quota) acquire(ctx context.Context, w *waiter, n int) error {
 		q.leave(w)
 		return ctx.Err()
 	}
+}
+
+// resize makes the quota n bytes in all.
+func (q *quota) resize(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.free += n - q.size
+	q.size = n
+	q.grant()
+}
+
+// used returns how many bytes are out.
+func (q *quota) used() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.size - q.free
 }
 
 // tryAcquire takes n bytes if they are free and nobody waits for them.

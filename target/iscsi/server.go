@@ -2,7 +2,7 @@
 // knows PDUs, logins, sessions and numbers, and nothing of what a drive is.
 //
 // Error recovery level 0, one connection a session, any number of sessions a
-// target. Memory is bounded by [Options] and does not follow what an initiator
+// target. Memory is bounded by [Limits] and does not follow what an initiator
 // claims or queues.
 package iscsi
 
@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,10 +26,7 @@ import (
 
 // Options are the settings of a Server. The zero value of each is a default.
 type Options struct {
-	Log            *slog.Logger  // discards when nil
-	LoginTimeout   time.Duration // for a whole login; 15 s
-	Memory         int           // bytes that all answers may borrow; 64 MiB
-	MaxConnections int           // 4096
+	Log *slog.Logger // discards when nil
 }
 
 // A Server serves targets on listeners.
@@ -46,6 +44,10 @@ type Server struct {
 	noSecret   [16]byte // of users that are not there
 	penalties  penalties
 
+	limits    atomic.Pointer[Limits] // complete
+	addresses addresses
+	ledger    ledger
+
 	mu        sync.Mutex
 	settings  Settings
 	exports   map[string]*Export // those of settings, by target name
@@ -54,6 +56,7 @@ type Server struct {
 	tsihs     map[uint16]*session
 	lastTSIH  uint16
 	conns     map[*conn]struct{}
+	away      map[net.Conn]struct{} // that are told that there are too many
 	listeners map[net.Listener]struct{}
 	stopping  bool
 	stopBy    context.Context // of Shutdown
@@ -74,16 +77,15 @@ func NewServer(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	setDefault(&o.LoginTimeout, 15*time.Second)
-	setDefault(&o.Memory, 64<<20)
-	setDefault(&o.MaxConnections, 4096)
 	s := &Server{
-		opts: o, memory: newBudget(o.Memory), challenger: chap.NewChallenger(),
+		opts: o, memory: &budget{}, challenger: chap.NewChallenger(),
 		exports: map[string]*Export{}, sessions: map[portKey]*session{}, tsihs: map[uint16]*session{},
-		conns: map[*conn]struct{}{}, listeners: map[net.Listener]struct{}{},
+		conns: map[*conn]struct{}{}, away: map[net.Conn]struct{}{}, listeners: map[net.Listener]struct{}{},
 	}
 	rand.Read(s.noSecret[:])
 	s.ping.Store(new(Ping{}.complete()))
+	s.addresses.known = map[netip.Prefix]*address{}
+	s.setLimits(Limits{})
 	s.tasks.New = func() any { return new(task) }
 	s.beat.Store(time.Now().UnixNano())
 	return s
@@ -163,20 +165,37 @@ func (s *Server) LastTurn() time.Time { return time.Unix(0, s.beat.Load()) }
 
 func (s *Server) start(nc net.Conn, group uint16) {
 	setKeepAlive(nc)
+	l := s.limits.Load()
+	a, fits := s.addresses.enter(nc.RemoteAddr(), l)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopping || len(s.conns) >= s.opts.MaxConnections {
-		s.opts.Log.Warn("connection refused: too many are open", "initiator", nc.RemoteAddr(), "limit", s.opts.MaxConnections)
+	switch {
+	case s.stopping:
 		nc.Close()
+	case !fits:
+		s.turnAway(nc, a, l.over(limitPerAddress, loginOutOfResources))
+		return
+	case len(s.conns) >= l.Connections:
+		s.turnAway(nc, a, l.over(limitConnections, loginOutOfResources))
+	default:
+		s.admit(nc, a, group)
 		return
 	}
+	if fits {
+		s.addresses.leave(a)
+	}
+}
+
+// admit serves nc. s.mu is held.
+func (s *Server) admit(nc net.Conn, a *address, group uint16) {
 	c := newConn(s, nc)
-	c.group = group
+	c.group, c.from = group, a
 	s.conns[c] = struct{}{}
 	s.running.Go(c.serve)
 }
 
 func (s *Server) remove(c *conn) {
+	s.addresses.leave(c.from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
@@ -222,6 +241,9 @@ func (n *session) key() portKey {
 
 // register gives n a free TSIH. s.mu is held.
 func (s *Server) register(n *session) error {
+	if l := s.limits.Load(); len(s.tsihs) >= l.Sessions {
+		return l.over(limitSessions, loginOutOfResources)
+	}
 	for range 1 << 16 {
 		s.lastTSIH++
 		if s.lastTSIH != 0 && s.tsihs[s.lastTSIH] == nil {

@@ -7,11 +7,9 @@ import (
 	"spindle/target"
 )
 
-// Limits of a session.
-const (
-	windowSize   = 64 // commands that an initiator may queue (RFC 7143, 4.2.2.1)
-	maxImmediate = 8  // immediate commands, and task management, at once
-)
+// maxImmediate is how many immediate commands, and as many functions of task
+// management, a session may have at once.
+const maxImmediate = 8
 
 // A session is an iSCSI session of one connection (ERL 0). It belongs to its
 // connection's reader; what task goroutines share with it is under mu.
@@ -25,6 +23,7 @@ type session struct {
 	isid      [6]byte
 	tsih      uint16
 	ended     chan struct{} // closed when nothing of the session is left
+	size      int           // of the command window
 
 	expCmdSN atomic.Uint32
 	maxCmdSN atomic.Uint32
@@ -40,9 +39,9 @@ type session struct {
 }
 
 func newSession(c *conn, cmdSN uint32) *session {
-	s := &session{conn: c, ended: make(chan struct{}), tasks: map[uint32]*task{}}
+	s := &session{conn: c, ended: make(chan struct{}), tasks: map[uint32]*task{}, size: c.srv.limits.Load().Window}
 	s.expCmdSN.Store(cmdSN)
-	s.maxCmdSN.Store(cmdSN + windowSize - 1)
+	s.maxCmdSN.Store(cmdSN + uint32(s.size) - 1)
 	for i := range s.late {
 		s.late[i] = noTag
 	}
@@ -59,8 +58,11 @@ type held struct{ run, drop func() }
 func (s *session) order(cmdSN uint32, h held) bool {
 	next := s.expCmdSN.Load()
 	switch {
-	case before(cmdSN, next) || before(s.maxCmdSN.Load(), cmdSN):
-		s.conn.log.Debug("command outside the window is ignored", "cmdsn", cmdSN, "expected", next)
+	case before(s.maxCmdSN.Load(), cmdSN):
+		s.conn.overLimit(limitWindow, "command past the window is ignored")
+		return false
+	case before(cmdSN, next):
+		s.conn.log.Debug("command before the window is ignored", "cmdsn", cmdSN, "expected", next)
 		return false
 	case cmdSN != next:
 		return s.hold(cmdSN, h)
@@ -123,7 +125,7 @@ func (s *session) window() (exp, maximum uint32) {
 	defer s.mu.Unlock()
 	exp = s.expCmdSN.Load()
 	maximum = s.maxCmdSN.Load()
-	if now := exp + uint32(windowSize-s.queued) - 1; before(maximum, now) {
+	if now := exp + uint32(s.size-s.queued) - 1; before(maximum, now) {
 		maximum = now
 		s.maxCmdSN.Store(now)
 	}

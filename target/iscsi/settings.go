@@ -15,6 +15,7 @@ type Settings struct {
 	Discovery Discovery
 	Portals   []Portal // what SendTargets says; none: the addresses that the server sees
 	Ping      Ping
+	Limits    Limits
 }
 
 // An Export is a target as the network sees it. Who may log in by name and
@@ -38,6 +39,12 @@ func (s *Server) Set(next Settings) {
 	}
 	ping := next.Ping.complete()
 	s.ping.Store(&ping)
+	s.setLimits(next.Limits)
+	for _, e := range next.Exports {
+		for _, u := range e.Target.Units() {
+			u.SetQueue(s.limits.Load().Queue)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.exports
@@ -102,6 +109,14 @@ func (a *Auth) refuses(user string) error {
 		return refusedNow(errors.New("CHAP is asked for"))
 	}
 	return refusedNow(fmt.Errorf("users does not list %q", user))
+}
+
+// setLimits puts limits in force.
+func (s *Server) setLimits(next Limits) {
+	l := next.complete()
+	s.limits.Store(l)
+	s.memory.set(l)
+	s.addresses.set(l)
 }
 
 // serves reports whether t is among the targets. s.mu is held.

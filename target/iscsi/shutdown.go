@@ -20,6 +20,9 @@ func (s *Server) Shutdown(ctx context.Context) {
 	for l := range s.listeners {
 		l.Close()
 	}
+	for nc := range s.away {
+		nc.Close()
+	}
 	for c := range s.conns {
 		switch {
 		case again: // they are being asked
@@ -30,6 +33,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 		}
 	}
 	s.mu.Unlock()
+	defer s.endLedger()
 	done := make(chan struct{})
 	go func() {
 		s.running.Wait()
@@ -42,6 +46,16 @@ func (s *Server) Shutdown(ctx context.Context) {
 	}
 	s.closeAll()
 	<-done
+}
+
+// endLedger logs what is not yet, when nobody can be refused any more.
+func (s *Server) endLedger() {
+	s.ledger.mu.Lock()
+	timer := s.ledger.timer
+	s.ledger.mu.Unlock()
+	if timer != nil && timer.Stop() {
+		s.logMore()
+	}
 }
 
 // closeAll closes what is left, when those that were to be asked have been: a

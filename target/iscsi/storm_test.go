@@ -5,11 +5,7 @@ import (
 	"testing"
 
 	"spindle/internal/initiator"
-	"spindle/target/iscsi"
 )
-
-// generous are options under which storms are not refused.
-func generous() iscsi.Options { return iscsi.Options{MaxConnections: 4096} }
 
 // inquire is what a host does first.
 func inquire(_ context.Context, s *initiator.Session) error {
@@ -26,7 +22,7 @@ func inquire(_ context.Context, s *initiator.Session) error {
 // served. 20,000 logins and logouts leave goroutines and descriptors as they
 // were, and live heap and stacks within 10 %.
 func TestLoginsLeaveNothing(t *testing.T) {
-	f := newFleet(t, generous(), 4)
+	f := newFleet(t, wide, 4)
 	f.listen(t)
 	const sessions = 1000
 	together := f.storm(sessions)

@@ -6,6 +6,7 @@ type textExchange struct {
 	request []byte
 	answer  []byte // what is still to be sent
 	tag     uint32 // target transfer tag of the exchange
+	count   int    // requests of it
 }
 
 // textRequest takes a Text Request.
@@ -29,6 +30,18 @@ func (c *conn) textRequest(h *header) error {
 	return err
 }
 
+// over says which limit the exchange passes by a request with n bytes.
+func (x *textExchange) over(n int, l *Limits) limit {
+	x.count++
+	switch {
+	case int64(len(x.request)+n) > l.Text:
+		return limitText
+	case x.count > l.TextPDUs:
+		return limitTextPDUs
+	}
+	return limitNone
+}
+
 func (c *conn) answerText(h *header, data []byte) error {
 	x := &c.text
 	switch tag := h.u32(20); {
@@ -39,10 +52,12 @@ func (c *conn) answerText(h *header, data []byte) error {
 	case len(x.answer) > 0:
 		return c.sendText(h)
 	}
-	if x.request = append(x.request, data...); len(x.request) > maxTextSize {
+	if by := x.over(len(data), c.srv.limits.Load()); by != limitNone {
 		*x = textExchange{}
-		return c.violation(h, "more than %d bytes of text", maxTextSize)
+		c.overLimit(by, "text request refused")
+		return c.reject(h, rejectLongOperation)
 	}
+	x.request = append(x.request, data...)
 	if h.flags()&flagContinue != 0 {
 		return c.sendText(h)
 	}

@@ -70,8 +70,8 @@ func closedAfter(t *testing.T, c *initiator.Conn) time.Duration {
 
 func TestLoginTimeout(t *testing.T) {
 	inBubble(t, func(t *testing.T, c *initiator.Conn) {
-		if d := closedAfter(t, c); d != 15*time.Second {
-			t.Errorf("a silent connection is closed after %v, want 15s", d)
+		if d := closedAfter(t, c); d != 5*time.Second {
+			t.Errorf("a silent connection is closed after %v, want 5s", d)
 		}
 	})
 	inBubble(t, func(t *testing.T, c *initiator.Conn) {

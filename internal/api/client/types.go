@@ -17,6 +17,7 @@ type Status struct {
 	Portals  []string  `json:"portals"`          // addresses that initiators connect to
 	Drives   []Drive   `json:"drives"`
 	Sessions []Session `json:"sessions"`
+	Network  Network   `json:"network"`
 	Gadgets  []Gadget  `json:"gadgets"`
 	Alarms   []Alarm   `json:"alarms"`
 	Tasks    []Task    `json:"tasks"` // long work that goes on
