@@ -68,7 +68,7 @@ func TestRedirectIsFollowed(t *testing.T) {
 // out; commands are served until they do, and who does not is dropped in time.
 func TestRedirectAsksToLogOut(t *testing.T) {
 	open := exported(oneUnit(iqn, &disk{}))
-	underGlass(t, open, func(t *testing.T, b *bubble) {
+	underGlass(t, open, func(t *testing.T, b *glass) {
 		polite := b.login(t, initiator.Options{Target: iqn})
 		deaf := b.login(t, initiator.Options{Target: iqn, ISID: [6]byte{0x80, 2}})
 		moved, start := elsewhere(open), time.Now()
@@ -102,7 +102,7 @@ func TestRedirectAsksToLogOut(t *testing.T) {
 // A redirection that is taken back drops nobody who was asked to log out.
 func TestRedirectTakenBack(t *testing.T) {
 	open := exported(oneUnit(iqn, &disk{}))
-	underGlass(t, open, func(t *testing.T, b *bubble) {
+	underGlass(t, open, func(t *testing.T, b *glass) {
 		c := b.login(t, initiator.Options{Target: iqn})
 		b.srv.Set(elsewhere(open))
 		recv(t, c)
@@ -122,7 +122,7 @@ func elsewhere(s iscsi.Settings) iscsi.Settings {
 // not wait for longer than it was told.
 func TestStopDuringRedirect(t *testing.T) {
 	open := exported(oneUnit(iqn, &disk{}))
-	underGlass(t, open, func(t *testing.T, b *bubble) {
+	underGlass(t, open, func(t *testing.T, b *glass) {
 		c := b.login(t, initiator.Options{Target: iqn})
 		b.srv.Set(elsewhere(open))
 		recv(t, c)
