@@ -298,6 +298,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("[drive.\"\"]\n[drive.a.iscsi]\ntarget = \"x\"\n"))
 	f.Add([]byte("[[drive]]\nx = {a.b = [1, [2]]}\n"))
 	f.Add([]byte("drive.cd0.iscsi.foo.bar = 2026-11-21\n"))
+	f.Add([]byte("[iscsi]\nlisten = [\":1,2\"]\nadvertise = [\"[::1]:1,2\"]\nping_interval = \"0s\"\n[drive.a.iscsi]\nredirect = \"a:1\"\n"))
 	f.Add([]byte("[drive.cd0.usb]\ngadget = \"g0\"\n[gadget.g0]\nvid = 0x1d6b\nusbip = \":3240\"\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("f.toml", data)

@@ -127,6 +127,9 @@ func TestReloadRedirects(t *testing.T) {
 	if p, err := c.Recv(); err != nil || p.Op() != initiator.LogoutResp {
 		t.Fatalf("%+v, %v; want a response to the logout", p, err)
 	}
+	if s := r.status(); s.Drive("cd0").Redirect != "192.0.2.8:3260" {
+		t.Errorf("status says that cd0 redirects to %q", s.Drive("cd0").Redirect)
+	}
 	again, err := initiator.Dial(portal)
 	r.must(err)
 	defer again.Close()
