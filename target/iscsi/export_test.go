@@ -7,3 +7,15 @@ func (s *Server) WaitForMemory() int {
 	defer q.mu.Unlock()
 	return len(q.waiting)
 }
+
+// MemoryOut returns how many bytes of memory are lent, and how many may be.
+func (s *Server) MemoryOut() (out, most int) {
+	whole := newBudget(s.opts.Memory)
+	for _, q := range [][2]*quota{{&s.memory.total, &whole.total}, {&s.memory.unasked, &whole.unasked}} {
+		q[0].mu.Lock()
+		out += q[1].free - q[0].free
+		most += q[1].free
+		q[0].mu.Unlock()
+	}
+	return out, most
+}
