@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"strings"
@@ -257,9 +258,7 @@ func TestReloadDuringLogin(t *testing.T) {
 			if i < 3 && err != nil || i == 3 && !errors.Is(err, initiator.Refused(0x0202)) {
 				t.Errorf("%s: move %d: %v", tt.name, i, err)
 			}
-			for k, v := range keys {
-				got[k] = v
-			}
+			maps.Copy(got, keys)
 		}
 	}
 }

@@ -73,7 +73,7 @@ func TestGuessesWait(t *testing.T) {
 				t.Errorf("the right secret after %d guesses: %v after %v", i, err, d)
 			}
 		}
-		scsitest.Pause(t.Context(), 80 * time.Second)
+		scsitest.Pause(t.Context(), 80*time.Second)
 		if d, err := p.try(wrong); d != 0 || !errors.Is(err, initiator.Refused(0x0201)) {
 			t.Errorf("a guess later: %v after %v, want it at once", err, d)
 		}

@@ -28,7 +28,7 @@ func TestPenaltyTable(t *testing.T) {
 		if len(p.table) != penaltyTable {
 			t.Errorf("%d addresses are remembered, want %d", len(p.table), penaltyTable)
 		}
-		scsitest.Pause(t.Context(), penaltyForget + time.Second)
+		scsitest.Pause(t.Context(), penaltyForget+time.Second)
 		if wait, _ := p.begin(address(1 << 20)); wait != 0 || len(p.table) != 1 {
 			t.Errorf("later: a refusal waits for %v, %d addresses are remembered; want the table swept", wait, len(p.table))
 		}
