@@ -180,6 +180,7 @@ func TestDefaultFirstRequestTimeout(t *testing.T) {
 			if d := time.Since(start); d < 5*time.Second || d > 5*time.Second+each {
 				t.Errorf("a byte each %v: closed after %v, want 5s", each, d)
 			}
+			synctest.Wait() // it is logged after the close
 			if lines, _ := b.log.take(); len(lines) != 1 || !strings.Contains(lines[0], "limit=first_request_timeout value=5s") {
 				t.Errorf("lines %q, want one of first_request_timeout", lines)
 			}
