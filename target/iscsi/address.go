@@ -33,6 +33,7 @@ type addresses struct {
 	mu     sync.Mutex
 	known  map[netip.Prefix]*address
 	sweep  int // size of known at which idle ones are looked for
+	swept  time.Time
 	others address
 	away   int
 }
@@ -60,7 +61,8 @@ func (t *addresses) of(a net.Addr, now time.Time, l *Limits) *address {
 	if have := t.known[key]; have != nil {
 		return have
 	}
-	if len(t.known) >= t.sweep {
+	if len(t.known) >= t.sweep && (t.sweep < maxAddresses || now.Sub(t.swept) > time.Second) {
+		t.swept = now
 		for k, have := range t.known {
 			if have.idle(now, l) {
 				delete(t.known, k)
