@@ -16,14 +16,15 @@ import (
 	"spindle/target/iscsi"
 )
 
-// A journal keeps the lines of a log that warn.
+// A journal keeps the lines of a log that warn, and counts those that inform.
 type journal struct {
 	mu    sync.Mutex
 	lines []string
 	more  uint64 // that lines say there were beside them
+	info  int
 }
 
-func (j *journal) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+func (j *journal) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
 func (j *journal) WithGroup(string) slog.Handler                { return j }
 func (j *journal) WithAttrs(as []slog.Attr) slog.Handler        { return &with{j, as} }
 
@@ -31,6 +32,10 @@ func (j *journal) Handle(_ context.Context, r slog.Record) error {
 	text := r.Message
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if r.Level < slog.LevelWarn {
+		j.info++
+		return nil
+	}
 	r.Attrs(func(a slog.Attr) bool {
 		text += " " + a.String()
 		if a.Key == "more" {
@@ -154,7 +159,10 @@ func TestDefaultLoginRate(t *testing.T) {
 		if len(lines) > 25 || uint64(len(lines))+more < 104 {
 			t.Errorf("%d lines that tell of %d more; want few lines, and 104 in all", len(lines), more)
 		}
-		for _, want := range []string{"connection refused", "login status 0302", "limit=logins_per_second", "value=200", "initiator=192.0.2.1:1000"} {
+		if b.log.info < 500 || b.log.info > 700 {
+			t.Errorf("%d lines about %d sessions, want some 256 of each address", b.log.info, 2*l.LoginBurst+l.LoginsPerSecond)
+		}
+		for _, want := range []string{"connection refused", "login status 0302", "limit=logins_per_second", "value=50", "initiator=192.0.2.1:1000"} {
 			if !strings.Contains(lines[0], want) {
 				t.Errorf("the first line is %q, without %q", lines[0], want)
 			}

@@ -3,6 +3,7 @@ package iscsi
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
 	"strings"
@@ -317,7 +318,7 @@ func (x *exchange) finish(h *header, flags byte, answer []byte) error {
 	}
 	c.in.headerDigest, c.in.dataDigest = c.p.headerDigest, c.p.dataDigest
 	c.log = c.log.With("name", s.initiator)
-	c.log.Info("session began", "target", c.p.targetName, "discovery", c.p.discovery, "alias", c.p.initiatorAlias)
+	c.talk(slog.LevelInfo, "session began", "target", c.p.targetName, "discovery", c.p.discovery, "alias", c.p.initiatorAlias)
 	return nil
 }
 
