@@ -28,7 +28,7 @@ func defaultLimits() Limits {
 	return Limits{
 		Connections: 1280, ConnectionsPerAddress: 64, Sessions: 1024,
 		FirstRequestTimeout: 5 * time.Second, LoginTimeout: 15 * time.Second,
-		LoginsPerSecond: 200, LoginBurst: 500, Window: 64, Queue: 4096,
+		LoginsPerSecond: 50, LoginBurst: 500, Window: 64, Queue: 2048,
 		Memory: 48 << 20, UnsolicitedMemory: 16 << 20, Text: 16 << 10, TextPDUs: 32,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"spindle/internal/api/client"
 )
@@ -41,6 +42,22 @@ func TestRedirectIsShown(t *testing.T) {
 	printStatus(&out, &client.Status{Drives: []client.Drive{{Name: "cd0", Redirect: "192.0.2.8:3260"}}})
 	if want := "redirect: cd0 sends its hosts to 192.0.2.8:3260\n"; !strings.Contains(out.String(), want) {
 		t.Errorf("status %q, want %q", out.String(), want)
+	}
+}
+
+// Status tells what was refused lately, and no more of the network.
+func TestRefusals(t *testing.T) {
+	status := client.Status{Network: client.Network{
+		Connections: client.Share{Used: 5, Limit: 10},
+		Refused: []client.Refused{
+			{Limit: "sessions", Value: "90", Count: 17, Last: "192.0.2.1:999", At: time.Now()},
+			{Limit: "window", Value: "64", Count: 3, Last: "192.0.2.2:999", At: time.Now().Add(-time.Hour)},
+		},
+	}}
+	var out strings.Builder
+	printStatus(&out, &status)
+	if got, want := out.String(), "refused: 17 by sessions = 90 of [iscsi.limits], the last 192.0.2.1:999 at "; !strings.Contains(got, want) || strings.Count(got, "\n") != 2 {
+		t.Errorf("%q, want %q in the second line of two", got, want)
 	}
 }
 

@@ -13,7 +13,8 @@ type address struct {
 	conns   int    // connections that were let in
 	away    int    // connections that are being told that they were not
 	logins  bucket // of login_per_second
-	lines   bucket // of the log
+	lines   bucket // of the log, about refusals
+	talk    bucket // of the log, about sessions
 	unasked quota  // what it may hold of the memory for unsolicited data
 }
 
@@ -21,7 +22,8 @@ type address struct {
 func (a *address) idle(now time.Time, l *Limits) bool {
 	a.logins.fill(now, float64(l.LoginsPerSecond))
 	a.lines.fill(now, lineRate)
-	return a.conns == 0 && a.away == 0 && a.logins.spent == 0 && a.lines.spent == 0
+	a.talk.fill(now, talkRate)
+	return a.conns == 0 && a.away == 0 && a.logins.spent+a.lines.spent+a.talk.spent == 0
 }
 
 // maxAddresses bounds how many addresses are told apart. More than that share
@@ -33,6 +35,7 @@ type addresses struct {
 	mu     sync.Mutex
 	known  map[netip.Prefix]*address
 	sweep  int // size of known at which idle ones are looked for
+	swept  time.Time
 	others address
 	away   int
 }
@@ -60,7 +63,8 @@ func (t *addresses) of(a net.Addr, now time.Time, l *Limits) *address {
 	if have := t.known[key]; have != nil {
 		return have
 	}
-	if len(t.known) >= t.sweep {
+	if len(t.known) >= t.sweep && (t.sweep < maxAddresses || now.Sub(t.swept) > time.Second) {
+		t.swept = now
 		for k, have := range t.known {
 			if have.idle(now, l) {
 				delete(t.known, k)

@@ -180,28 +180,12 @@ func (c *conn) report(err error) {
 	case c.sess == nil:
 		c.reportStranger(err)
 	case err == nil, errors.Is(err, errLogout), errors.Is(err, io.EOF):
-		c.log.Info("connection closed")
+		c.talk(slog.LevelInfo, "connection closed")
 	case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded):
-		c.log.Info("connection closed", "reason", "stopped")
+		c.talk(slog.LevelInfo, "connection closed", "reason", "stopped")
 	default:
-		c.log.Warn("connection dropped", "reason", err)
+		c.talk(slog.LevelWarn, "connection dropped", "reason", err)
 	}
-}
-
-// reportStranger logs the end of a connection that had no session.
-func (c *conn) reportStranger(err error, more ...any) {
-	if c.reported {
-		return
-	}
-	c.reported = true
-	by, value, what := limitNone, any(nil), "connection dropped"
-	if _, ok := errors.AsType[loginStatus](err); ok {
-		what = "login refused"
-	}
-	if over, ok := errors.AsType[*overLimit](err); ok {
-		by, value, what = over.by, over.value, "connection refused"
-	}
-	c.srv.refuse(by, c.from, c.nc.RemoteAddr(), c.log, value, what, append(more, "reason", err)...)
 }
 
 // A violation answers with Reject, PROTOCOL ERROR, and ends the connection: at

@@ -32,8 +32,8 @@ func DefaultLimits() Limits {
 	return Limits{
 		Connections: 1280, ConnectionsPerAddress: 64, Sessions: 1024,
 		FirstRequestTimeout: 5 * time.Second, LoginTimeout: 15 * time.Second,
-		LoginsPerSecond: 200, LoginBurst: 500,
-		Window: 64, Queue: 4096,
+		LoginsPerSecond: 50, LoginBurst: 500,
+		Window: 64, Queue: 2048,
 		Memory: 48 << 20, UnsolicitedMemory: 16 << 20,
 		Text: 16 << 10, TextPDUs: 32,
 	}
@@ -65,7 +65,8 @@ func memoryOf(n int64) int { return int(min(n, math.MaxInt/2)) }
 type limit int
 
 const (
-	limitNone limit = iota // a connection that ended before its login for another reason
+	limitNone limit = iota // none: a connection that ended before its login for another reason
+	limitTalk              // none: a session that began or ended
 	limitConnections
 	limitPerAddress
 	limitSessions
@@ -84,19 +85,21 @@ const (
 var limitRows = [limitCount]struct {
 	key   string
 	value func(*Limits) any
+	more  string // what is logged of those that are not
 }{
-	limitNone:         {},
-	limitConnections:  {"connections", func(l *Limits) any { return l.Connections }},
-	limitPerAddress:   {"connections_per_address", func(l *Limits) any { return l.ConnectionsPerAddress }},
-	limitSessions:     {"sessions", func(l *Limits) any { return l.Sessions }},
-	limitFirstRequest: {"first_request_timeout", func(l *Limits) any { return l.FirstRequestTimeout }},
-	limitLogin:        {"login_timeout", func(l *Limits) any { return l.LoginTimeout }},
-	limitLoginRate:    {"logins_per_second", func(l *Limits) any { return l.LoginsPerSecond }},
-	limitWindow:       {"window", func(l *Limits) any { return l.Window }},
-	limitQueue:        {"queue", func(l *Limits) any { return l.Queue }},
-	limitUnsolicited:  {"unsolicited_memory", func(l *Limits) any { return l.UnsolicitedMemory }},
-	limitText:         {"text", func(l *Limits) any { return l.Text }},
-	limitTextPDUs:     {"text_pdus", func(l *Limits) any { return l.TextPDUs }},
+	limitNone:         {more: "more connections were dropped before a login"},
+	limitTalk:         {more: "more sessions began and ended"},
+	limitConnections:  {key: "connections", value: func(l *Limits) any { return l.Connections }},
+	limitPerAddress:   {key: "connections_per_address", value: func(l *Limits) any { return l.ConnectionsPerAddress }},
+	limitSessions:     {key: "sessions", value: func(l *Limits) any { return l.Sessions }},
+	limitFirstRequest: {key: "first_request_timeout", value: func(l *Limits) any { return l.FirstRequestTimeout }},
+	limitLogin:        {key: "login_timeout", value: func(l *Limits) any { return l.LoginTimeout }},
+	limitLoginRate:    {key: "logins_per_second", value: func(l *Limits) any { return l.LoginsPerSecond }},
+	limitWindow:       {key: "window", value: func(l *Limits) any { return l.Window }},
+	limitQueue:        {key: "queue", value: func(l *Limits) any { return l.Queue }},
+	limitUnsolicited:  {key: "unsolicited_memory", value: func(l *Limits) any { return l.UnsolicitedMemory }},
+	limitText:         {key: "text", value: func(l *Limits) any { return l.Text }},
+	limitTextPDUs:     {key: "text_pdus", value: func(l *Limits) any { return l.TextPDUs }},
 }
 
 // An overLimit is a refusal by a limit, as an error: what it wraps, if anything,

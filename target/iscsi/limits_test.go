@@ -301,7 +301,7 @@ func TestDefaultMemory(t *testing.T) {
 	}
 	all := int64(l.ConnectionsPerAddress) * 512 << 10
 	b.await(t, "all memory of the address", func(u iscsi.Usage) bool { return u.Memory == all })
-	for n := range 8 {
+	for n := range 2 {
 		c := b.sessionFrom(t, 2, 100+n)
 		mustDo(t, c, read10(0, 1000), 1000*2048, nil, 0)
 		mustDo(t, c, sink(200000), 0, make([]byte, 200000), 0)
