@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,9 +15,10 @@ import (
 )
 
 // openISCSI returns a guest with iscsid, and functions for its script: fail,
-// and `login PORTAL NAME DEVICE [KEY=VALUE...]`, where the hook "target" has to
-// say which target NAME is and KEY is one of iscsiadm's below node.
-func openISCSI(hooks map[string]lab.Hook, script string) *lab.Guest {
+// and `login PORTAL TARGET DEVICE [KEY=VALUE...]`, where KEY is one of
+// iscsiadm's below node. Its sessions are numbered from 1. Settings are more
+// lines of iscsid.conf.
+func openISCSI(settings string, hooks map[string]lab.Hook, script string) *lab.Guest {
 	return &lab.Guest{
 		Modules:  lab.InitiatorModules,
 		Binaries: []string{"guesttool", "iscsid", "iscsiadm"},
@@ -30,7 +30,7 @@ node.startup = manual
 node.session.timeo.replacement_timeout = 120
 node.conn[0].timeo.noop_out_interval = 5
 node.conn[0].timeo.noop_out_timeout = 5
-`),
+` + settings),
 		},
 		Net:     true,
 		Hooks:   hooks,
@@ -45,14 +45,13 @@ fail() {
 	exit 1
 }
 login() { # without discovery, which tells addresses of the host
-	at=$1 drive=$2 device=$3
+	at=$1 target=$2 device=$3
 	shift 3
-	target=$(host target $drive) || fail no target
-	iscsiadm -m node -o new -T $target -p $at || fail node of $drive
+	iscsiadm -m node -o new -T $target -p $at || fail node of $target
 	for setting; do
 		iscsiadm -m node -T $target -p $at -o update -n node.${setting%%=*} -v ${setting#*=} || fail $setting
 	done
-	iscsiadm -m node -T $target -p $at --login || fail login to $drive
+	iscsiadm -m node -T $target -p $at --login || fail login to $target
 	waitfor test -b /dev/$device || fail no $device
 }
 mkdir -p /run/lock/iscsi
@@ -71,15 +70,22 @@ func TestComeBack(t *testing.T) {
 	dir := library(t, map[string]lab.Image{"a.iso": {Size: 16 << 20, Seed: 20}})
 	cut := serve(t, "--config", drives(t, dir, "quick", "patient", "telling", "mounted"))
 	killed := serve(t, "--config", drives(t, dir, "back", "backtelling", "backmounted"))
-	hooks := targets(cut, killed)
-	maps.Copy(hooks, map[string]lab.Hook{
+	hooks := map[string]lab.Hook{
 		"kill":  func([]string) (string, error) { killed.kill(); return "", nil },
 		"start": func([]string) (string, error) { killed.start(); return "", nil },
 		"same": func(args []string) (string, error) {
 			return sameAs(t, filepath.Join(dir, "a.iso"))(args)
 		},
-	})
-	g := openISCSI(hooks, fmt.Sprintf("cut=10.0.2.2:%s killed=10.0.3.2:%s\n", port(t, cut.portal), port(t, killed.portal))+comeBackScript)
+	}
+	const first, second = "10.0.2.2", "10.0.3.2"
+	g := openISCSI("", hooks, "ip link set eth1 up && ip addr add 10.0.3.15/24 dev eth1 || fail eth1\n"+
+		loginTo(cut, "quick", first, cut.portal, "sr0")+
+		loginTo(cut, "patient", first, cut.portal, "sr1", "conn[0].timeo.noop_out_interval=0", "conn[0].timeo.noop_out_timeout=0")+
+		loginTo(cut, "telling", first, cut.portal, "sr2")+
+		loginTo(cut, "mounted", first, cut.portal, "sr3")+
+		loginTo(killed, "back", second, killed.portal, "sr4")+
+		loginTo(killed, "backtelling", second, killed.portal, "sr5")+
+		loginTo(killed, "backmounted", second, killed.portal, "sr6")+comeBackScript)
 	g.Args = []string{"-netdev", "user,id=second,net=10.0.3.0/24", "-device", "virtio-net-pci,netdev=second,romfile="}
 	if r := g.Run(t); r.Status != 0 {
 		t.Errorf("status %d; want 0", r.Status)
@@ -90,31 +96,24 @@ func TestComeBack(t *testing.T) {
 // its path. One that ends in "telling" raises unit attentions when hosts return.
 func drives(t testing.TB, dir string, names ...string) string {
 	t.Helper()
-	text := fmt.Sprintf("[library]\ndirs = [%q]\n", dir)
+	var text strings.Builder
+	fmt.Fprintf(&text, "[library]\ndirs = [%q]\n", dir)
 	for _, name := range names {
-		text += fmt.Sprintf("[drive.%s]\ndisc = \"a.iso\"\nua_on_return = %v\n", name, strings.HasSuffix(name, "telling"))
+		fmt.Fprintf(&text, "[drive.%s]\ndisc = \"a.iso\"\nua_on_return = %v\n", name, strings.HasSuffix(name, "telling"))
 	}
 	path := filepath.Join(t.TempDir(), "spindle.toml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-// targets has a hook "target" that says what the target of a drive is called.
-func targets(daemons ...*daemon) map[string]lab.Hook {
-	names := map[string]string{}
-	for _, d := range daemons {
-		for _, drive := range d.status().Drives {
-			names[drive.Name] = drive.Target
-		}
-	}
-	return map[string]lab.Hook{"target": func(args []string) (string, error) {
-		if name := names[args[0]]; name != "" {
-			return name, nil
-		}
-		return "", fmt.Errorf("no drive %s in %v", args[0], names)
-	}}
+// loginTo is the script's line that logs in to a drive of d through a portal on
+// the loopback, of which the guest has the address at.
+func loginTo(d *daemon, drive, at, portal, device string, settings ...string) string {
+	d.t.Helper()
+	s := d.status()
+	return fmt.Sprintln("login", at+":"+port(d.t, portal), s.Drive(drive).Target, device, strings.Join(settings, " "))
 }
 
 func port(t testing.TB, portal string) string {
@@ -127,15 +126,6 @@ func port(t testing.TB, portal string) string {
 }
 
 const comeBackScript = `
-ip link set eth1 up && ip addr add 10.0.3.15/24 dev eth1 || fail eth1
-login $cut quick sr0
-login $cut patient sr1 conn[0].timeo.noop_out_interval=0 conn[0].timeo.noop_out_timeout=0
-login $cut telling sr2
-login $cut mounted sr3
-login $killed back sr4
-login $killed backtelling sr5
-login $killed backmounted sr6
-
 sectors() { set -- $(cat /sys/block/$1/stat); echo $3; } # read, of 512 bytes
 begun() { waitfor sh -c "set -- \$(cat /sys/block/$1/stat); [ \$3 -gt 1000 ]" || fail $1 does not begin; }
 read_all() {
