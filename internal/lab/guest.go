@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	_ "embed"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -62,7 +63,8 @@ type Guest struct {
 	Memory int
 	// Args are more arguments for QEMU.
 	Args []string
-	// Net gives the guest eth0 with 10.0.2.15; 10.0.2.2 is the host's 127.0.0.1.
+	// Net gives the guest eth0 with 10.0.2.15; 10.0.2.2 is the host's 127.0.0.1. The
+	// script can pull the cable: `host link off`, `host link on`.
 	Net bool
 	// Hooks are what the script can ask of the host: `host NAME ARGS...` blocks until
 	// the hook has returned. They run one at a time on the goroutine that called Run.
@@ -89,7 +91,16 @@ func (g *Guest) Run(t testing.TB) *Result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve := func(port *os.File) { serveHooks(t, port, g.Hooks) }
+	serve := func(m *machine) {
+		hooks := maps.Clone(g.Hooks)
+		if g.Net {
+			if hooks == nil {
+				hooks = map[string]Hook{}
+			}
+			hooks["link"] = m.monitor.link
+		}
+		serveHooks(t, m.port, hooks)
+	}
 	return boot(t, g.Timeout, serve, append(args, accelerator()...)...)
 }
 
@@ -120,7 +131,7 @@ func (g *Guest) prepare(initrd string) ([]string, error) {
 		"-append", "console=ttyS0 quiet panic=-1 mitigations=off nokaslr",
 	}
 	if g.Net {
-		args = append(args, "-netdev", "user,id=lab", "-device", "virtio-net-pci,netdev=lab,romfile=")
+		args = append(args, "-netdev", "user,id="+netdev, "-device", "virtio-net-pci,romfile=,netdev="+netdev)
 	}
 	if g.Root {
 		root, err := cached("root.tools")
@@ -131,6 +142,9 @@ func (g *Guest) prepare(initrd string) ([]string, error) {
 	}
 	return append(args, g.Args...), nil
 }
+
+// netdev is what QEMU calls the network of a guest with Net.
+const netdev = "lab"
 
 // over is where the initramfs keeps what goes into a root of its own.
 const over = "/over"

@@ -29,10 +29,12 @@ var errNoStatus = errors.New("the machine ended without a status")
 // with (s+16)<<1|1, which no other way for QEMU to end gives.
 const exitDevice = "isa-debug-exit,iobase=0x501,iosize=2"
 
-// A machine is one QEMU process with a second serial port that ends in a socket here.
+// A machine is one QEMU process with a second serial port and a monitor that end in
+// sockets here.
 type machine struct {
-	cmd  *exec.Cmd
-	port *os.File
+	cmd     *exec.Cmd
+	port    *os.File
+	monitor *monitor
 }
 
 // start starts QEMU with its first serial port on the console file. The process dies
@@ -43,19 +45,27 @@ func start(ctx context.Context, console *os.File, args ...string) (*machine, err
 		return nil, err
 	}
 	defer theirs.Close()
-	args = append([]string{
-		"-nodefaults", "-no-user-config", "-nographic", "-no-reboot", "-device", exitDevice,
-		"-serial", "stdio", "-chardev", "socket,id=host,fd=3", "-serial", "chardev:host",
-	}, args...)
-	cmd := ToolCmd(ctx, "qemu-system-x86_64", args...)
-	cmd.Stdout, cmd.Stderr = console, console
-	cmd.ExtraFiles = []*os.File{theirs} // descriptor 3
-	cmd.SysProcAttr = dieWithParent()
-	if err := cmd.Start(); err != nil {
+	control, far, err := socketpair()
+	if err != nil {
 		ours.Close()
 		return nil, err
 	}
-	return &machine{cmd, ours}, nil
+	defer far.Close()
+	args = append([]string{
+		"-nodefaults", "-no-user-config", "-nographic", "-no-reboot", "-device", exitDevice,
+		"-serial", "stdio", "-chardev", "socket,id=host,fd=3", "-serial", "chardev:host",
+		"-chardev", "socket,id=monitor,fd=4", "-mon", "chardev=monitor,mode=control",
+	}, args...)
+	cmd := ToolCmd(ctx, "qemu-system-x86_64", args...)
+	cmd.Stdout, cmd.Stderr = console, console
+	cmd.ExtraFiles = []*os.File{theirs, far} // descriptors 3 and 4
+	cmd.SysProcAttr = dieWithParent()
+	if err := cmd.Start(); err != nil {
+		ours.Close()
+		control.Close()
+		return nil, err
+	}
+	return &machine{cmd, ours, newMonitor(control)}, nil
 }
 
 // socketpair returns two connected sockets that no other process inherits.
@@ -74,6 +84,7 @@ func socketpair() (ours, theirs *os.File, err error) {
 // wait waits for the process and returns the status that the guest handed back.
 func (m *machine) wait() (int, error) {
 	defer m.port.Close()
+	defer m.monitor.close()
 	err := m.cmd.Wait()
 	code := m.cmd.ProcessState.ExitCode()
 	if code < 33 || code&1 == 0 {
@@ -82,9 +93,8 @@ func (m *machine) wait() (int, error) {
 	return (code - 33) / 2, nil
 }
 
-// boot runs QEMU to its end, hands the second serial port to serve meanwhile, and
-// returns the result. It fails the test when the machine hands back no status.
-func boot(t testing.TB, timeout time.Duration, serve func(*os.File), args ...string) *Result {
+// boot runs QEMU to its end, hands it to serve meanwhile, and returns the result. It fails the test when the machine hands back no status.
+func boot(t testing.TB, timeout time.Duration, serve func(*machine), args ...string) *Result {
 	t.Helper()
 	if timeout == 0 {
 		timeout = 120 * time.Second
@@ -114,7 +124,7 @@ func boot(t testing.TB, timeout time.Duration, serve func(*os.File), args ...str
 		}
 	}()
 	if serve != nil {
-		serve(m.port)
+		serve(m)
 	}
 	status, err := m.wait()
 	ended = true

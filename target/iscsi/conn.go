@@ -34,6 +34,7 @@ type conn struct {
 	asked    chan struct{} // closed when the initiator has been asked to log out
 	ended    chan struct{} // closed at the end
 	left     bool          // Logout was answered
+	torn     bool          // a data digest was wrong
 	reported bool          // the end of one without a session
 	tags     atomic.Uint32
 	pulse    pulse

@@ -23,13 +23,24 @@ const (
 
 // reject answers h with Reject, whose data is the header (RFC 7143, 11.17).
 func (c *conn) reject(h *header, reason rejectReason) error {
-	c.log.Debug("rejected", "pdu", h.op(), "reason", reason)
+	c.logReject(h, reason)
 	bad := *h
 	var r header
 	r.start(opReject, flagFinal)
 	r[2] = byte(reason)
 	r.put32(16, noTag)
 	return c.out.send(&r, statAdvance, bad[:])
+}
+
+// logReject tells of a PDU that was rejected, and loud of the first one that was
+// damaged on its way: that is a fault of the network, which a person must mend.
+func (c *conn) logReject(h *header, reason rejectReason) {
+	if reason == rejectDataDigest && !c.torn {
+		c.torn = true
+		c.log.Warn("data digest differs: the network changes data on its way", "pdu", h.op())
+		return
+	}
+	c.log.Debug("rejected", "pdu", h.op(), "reason", reason)
 }
 
 // maxHeldPing bounds what a NOP-Out past a gap in CmdSN keeps of its data.

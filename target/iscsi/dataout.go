@@ -66,8 +66,7 @@ func (c *conn) immediateData(h *header, t *task) error {
 	}
 	err := c.in.data(r.buf.mem[:n])
 	if errors.Is(err, errDataDigest) {
-		r.refused, r.open = scsi.ErrProtocolServiceCRC, false
-		return c.reject(h, rejectDataDigest)
+		return c.refuseImmediate(h, t)
 	}
 	r.fill, r.got = n, int64(n)
 	return err
@@ -87,6 +86,22 @@ func (c *conn) noMemory() error {
 	return scsi.Busy
 }
 
+// refuseImmediate rejects a command whose immediate data differs from its
+// digest, and has it answered with CHECK CONDITION, for its tag is in use
+// (RFC 7143, 7.8 and 11.17.1). That answer would have to wait for unsolicited
+// data of a command that nobody keeps: then the session is made anew instead.
+func (c *conn) refuseImmediate(h *header, t *task) error {
+	if err := c.reject(h, rejectDataDigest); err != nil {
+		return err
+	}
+	if t.recv.open {
+		c.linger()
+		return errDataDigest
+	}
+	t.recv.refused = scsi.ErrProtocolServiceCRC
+	return nil
+}
+
 // dataOut takes a Data-Out PDU (RFC 7143, 11.7).
 func (c *conn) dataOut(h *header) error {
 	n := h.dataLen()
@@ -94,7 +109,13 @@ func (c *conn) dataOut(h *header) error {
 	defer c.srv.memory.pools[buf.class].Put(buf)
 	data := buf.mem[:n]
 	derr := c.in.data(data)
-	if derr != nil && !errors.Is(derr, errDataDigest) {
+	damaged := errors.Is(derr, errDataDigest)
+	switch {
+	case damaged: // now, so that the task's response comes after it
+		if err := c.reject(h, rejectDataDigest); err != nil {
+			return err
+		}
+	case derr != nil:
 		return derr
 	}
 	s := c.sess
@@ -102,32 +123,28 @@ func (c *conn) dataOut(h *header) error {
 	t, late := s.tasks[h.itt()], s.isLate(h.itt())
 	if t == nil {
 		s.mu.Unlock()
-		if late {
+		if late || damaged {
 			return nil // its task ended without this data: swallowed
 		}
 		return c.reject(h, rejectInvalidField)
 	}
-	err := t.recv.put(h, data, derr)
+	err := t.recv.put(h, data, damaged)
 	s.mu.Unlock()
-	switch {
-	case errors.Is(err, errDataDigest):
-		return c.reject(h, rejectDataDigest)
-	case err != nil:
+	if err != nil {
 		return c.violation(h, "%w", err)
 	}
 	return nil
 }
 
 // put takes one Data-Out. An error ends the connection.
-func (r *receiver) put(h *header, data []byte, digest error) error {
+func (r *receiver) put(h *header, data []byte, damaged bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ttt, sn, offset := h.u32(20), h.u32(36), int64(h.u32(40))
 	switch {
-	case r.refused != nil || digest != nil:
-		r.refused = scsi.ErrProtocolServiceCRC
-		r.wake()
-		return digest
+	case damaged || r.refused != nil:
+		r.discard(ttt, h.final())
+		return nil
 	case !r.open || ttt != r.ttt:
 		return errors.New("data that nobody asked for")
 	case sn != r.dataSN:
@@ -147,6 +164,19 @@ func (r *receiver) put(h *header, data []byte, digest error) error {
 		r.wake()
 	}
 	return nil
+}
+
+// discard fails the command of a damaged Data-Out, once the last PDU of its
+// sequence has come (RFC 7143, 7.8).
+func (r *receiver) discard(ttt uint32, final bool) {
+	if !r.open || ttt != r.ttt {
+		return
+	}
+	r.refused = scsi.ErrProtocolServiceCRC
+	if final {
+		r.open = false
+		r.wake()
+	}
 }
 
 func (r *receiver) wake() {
@@ -205,7 +235,7 @@ func (d *dataOut) Read(p []byte) (int, error) {
 			return n, nil
 		case end:
 			return 0, io.EOF
-		case refused != nil:
+		case refused != nil && !open:
 			return 0, refused
 		case !open:
 			if err := t.solicit(); err != nil {

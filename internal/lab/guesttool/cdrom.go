@@ -107,21 +107,32 @@ func sgio(fd int, args []string) error {
 		return errUsage
 	}
 	cdb = append(cdb, make([]byte, max(0, cdbLen(cdb[0])-len(cdb)))...)
-	var n int64
-	if len(args) > 1 {
+	const none, toDevice, fromDevice = -1, -2, -3
+	direction, n, data := int32(none), int64(0), make([]byte, 1)
+	switch {
+	case len(args) == 2:
 		if n, err = number(args[1]); err != nil || n < 0 || n > 16<<20 {
 			return errUsage
 		}
+		if n > 0 {
+			direction, data = fromDevice, make([]byte, n)
+		}
+	case len(args) == 3 && args[1] == "out":
+		data, err = hex.DecodeString(strings.ReplaceAll(args[2], " ", ""))
+		if err != nil || len(data) == 0 {
+			return errUsage
+		}
+		direction = toDevice
+	case len(args) > 1:
+		return errUsage
 	}
-	const none, fromDevice = -1, -3
 	sense := make([]byte, 64)
-	data := make([]byte, max(n, 1))
 	h := sgHeader{
-		interfaceID: 'S', direction: none, cdbLen: uint8(len(cdb)), senseMax: uint8(len(sense)),
+		interfaceID: 'S', direction: direction, cdbLen: uint8(len(cdb)), senseMax: uint8(len(sense)),
 		cdb: unsafe.Pointer(&cdb[0]), sense: unsafe.Pointer(&sense[0]), timeout: 30_000,
 	}
-	if n > 0 {
-		h.direction, h.length, h.data = fromDevice, uint32(n), unsafe.Pointer(&data[0])
+	if direction != none {
+		h.length, h.data = uint32(len(data)), unsafe.Pointer(&data[0])
 	}
 	if _, err := ioctl(fd, sgIO, uintptr(unsafe.Pointer(&h))); err != nil {
 		return err

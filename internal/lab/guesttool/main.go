@@ -8,6 +8,7 @@
 //	guesttool closetray DEV                 close the tray
 //	guesttool lock DEV | unlock DEV         prevent or allow removal of the medium
 //	guesttool sgio DEV HEXCDB [INLEN]       send a command, zero-padded; print status, residual, sense, data
+//	guesttool sgio DEV HEXCDB out HEXDATA   send a command with data
 //	guesttool reset DEV device|bus|host     SG_SCSI_RESET
 //	guesttool pread DEV OFFSET LEN          read with O_DIRECT and print the SHA-256
 //	guesttool blocks DEV                    read blocks and say whose they are, until killed; see blocks.go
