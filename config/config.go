@@ -25,6 +25,7 @@ type Config struct {
 	Daemon  Daemon
 	Drives  []Drive  // by name
 	Gadgets []Gadget // by name
+	CHAP    []CHAP   // by table
 
 	// Unsaid are the paths that the file leaves out: what they default to
 	// depends on who runs the daemon.
@@ -46,7 +47,8 @@ type Library struct {
 
 // ISCSI is the table [iscsi].
 type ISCSI struct {
-	Listen []string // host:port; empty opens no port
+	Listen    []string // host:port; empty opens no port
+	Discovery Access   // who may ask which targets there are
 }
 
 // Daemon is the table [daemon].
@@ -70,6 +72,7 @@ type Drive struct {
 	EjectWait  time.Duration // how long a verb waits for hosts to let go of the tray
 	UAOnReturn bool          // tell a host that comes back of the power on
 	Target     string        // iSCSI target name; empty for the default one
+	Access     Access        // who may log in
 
 	Discs       []string // names of images, one a slot of a changer, "" for an empty one; none for a drive of one disc
 	BlockLength int      // 512 or 2048; 0 for 2048
@@ -193,6 +196,9 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.readSecrets(string(data)); err != nil {
+		return nil, err
+	}
 	c.warn()
 	return c, nil
 }
@@ -212,6 +218,9 @@ func (c *Config) warn() {
 	}
 	if len(c.Drives) == 0 {
 		c.Warnings = append(c.Warnings, c.Path+" configures no drive")
+	}
+	for _, table := range c.unusedCHAP() {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("nothing names [chap.%s]: it lets nobody in", table))
 	}
 }
 

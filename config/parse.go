@@ -71,7 +71,11 @@ func (c *Config) read(top *table) {
 
 	iscsi := top.table("iscsi")
 	iscsi.strings("listen", &c.ISCSI.Listen)
+	discovery := iscsi.table("discovery")
+	c.ISCSI.Discovery.read(discovery)
+	discovery.done()
 	iscsi.done()
+	c.readCHAPs(top.table("chap"))
 
 	d := top.table("daemon")
 	d.string("state", &c.Daemon.State)
@@ -106,6 +110,7 @@ func readDrive(name string, t *table) Drive {
 	d.readKind(t)
 	iscsi := t.table("iscsi")
 	iscsi.string("target", &d.Target)
+	d.Access.read(iscsi)
 	iscsi.done()
 	usb := t.table("usb")
 	usb.string("gadget", &d.Gadget)

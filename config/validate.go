@@ -75,6 +75,7 @@ func (c *Config) problems() (errs []*Error) {
 		errs = append(errs, c.Drives[i].problems(targets)...)
 	}
 	errs = append(errs, c.kindProblems()...)
+	errs = append(errs, c.accessProblems()...)
 	return append(errs, c.usbProblems()...)
 }
 
