@@ -1,6 +1,7 @@
 package iscsi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -78,6 +79,8 @@ type exchange struct {
 	count int
 	named bool // the keys of the first request were checked
 	told  bool // our declarations were sent
+
+	target *target.Target // nil for discovery
 }
 
 // login runs the login phase (RFC 7143, 6.3). On success the session exists
@@ -201,7 +204,7 @@ func (x *exchange) negotiate(pairs []pair) ([]byte, error) {
 		return nil, fmt.Errorf("%w: InitiatorName, TargetName or SessionType changed during the login", loginInitiatorError)
 	}
 	if !x.named {
-		if err := x.checkNames(); err != nil {
+		if err := cmp.Or(x.checkNames(), x.checkAccess()); err != nil {
 			return nil, err
 		}
 		x.named = true
@@ -247,12 +250,8 @@ func (x *exchange) checkNames() error {
 		return fmt.Errorf("%w: name longer than %d bytes", loginInitiatorError, maxNameLen)
 	case strings.ContainsFunc(p.initiatorName, unprintable):
 		return fmt.Errorf("%w: InitiatorName=%q", loginInitiatorError, p.initiatorName)
-	case p.discovery:
-		return nil
-	case p.targetName == "":
+	case !p.discovery && p.targetName == "":
 		return fmt.Errorf("%w: TargetName", loginMissing)
-	case x.c.srv.target(p.targetName) == nil:
-		return fmt.Errorf("%w: %s", loginNotFound, p.targetName)
 	}
 	return nil
 }
@@ -265,23 +264,18 @@ func unprintable(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneErro
 func (x *exchange) finish(h *header, flags byte, answer []byte) error {
 	c := x.c
 	s := newSession(c, h.cmdSN())
-	s.initiator, s.isid = c.p.initiatorName, h.isid()
+	s.initiator, s.who, s.isid = c.p.initiatorName, c.who(), h.isid()
 	if h.tsih() != 0 {
 		return c.srv.joinSession(s.initiator, s.isid, h.tsih())
 	}
-	if !c.p.discovery {
-		s.target = c.srv.target(c.p.targetName)
-		if s.target == nil {
-			return loginNotFound
-		}
-	}
+	s.target = x.target
 	if err := c.srv.begin(s); err != nil {
 		return err
 	}
-	if s.target != nil {
-		s.nexus = s.target.Open(s.initiator, s.isid, x.port(), c.nc.RemoteAddr().String())
-	}
 	c.sess = s
+	if err := c.srv.open(s, x.port()); err != nil {
+		return err
+	}
 	if err := x.respond(h, loginSuccess, flags, answer); err != nil {
 		return err
 	}

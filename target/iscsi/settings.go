@@ -1,6 +1,8 @@
 package iscsi
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -9,30 +11,73 @@ import (
 
 // Settings are what a reload may change while the server serves.
 type Settings struct {
-	Exports []Export
+	Exports   []Export
+	Discovery Discovery
 }
 
-// An Export is a target as the network sees it.
+// An Export is a target as the network sees it. Who may log in by name and
+// address is said by the target: see [target.Target.SetRules].
 type Export struct {
 	Target *target.Target
+	Auth   *Auth // nil asks for no CHAP
 }
 
 // Set puts settings in force. Sessions of a target that stays the same object
-// go on; those of one that went are closed.
+// go on, but for those that could not log in any more: by the rules of the
+// target or of discovery, or because Auth asks for CHAP now or has lost their
+// user. A changed secret or algorithm is for the next login. Sessions of a
+// target that went are closed. Rules of a target are changed before Set.
 func (s *Server) Set(next Settings) {
 	exports := map[string]*Export{}
 	for i := range next.Exports {
 		exports[next.Exports[i].Target.Name] = &next.Exports[i]
 	}
 	s.mu.Lock()
-	old := s.exports
+	defer s.mu.Unlock()
 	s.settings, s.exports = next, exports
-	s.mu.Unlock()
-	for name, e := range old {
-		if now := exports[name]; now == nil || now.Target != e.Target {
-			s.dropSessions(e.Target)
+	for _, n := range s.tsihs {
+		if err := s.refuses(n); err != nil {
+			n.conn.fail(err)
 		}
 	}
+}
+
+var errRefusedNow = errors.New("the configuration has changed and does not let the initiator in")
+
+// refuses returns why n could not begin by the settings in force, or nil. s.mu
+// is held.
+func (s *Server) refuses(n *session) error {
+	if n.target == nil {
+		d := &s.settings.Discovery
+		return errors.Join(refusedNow(d.Rules.Check(n.who)), d.Auth.refuses(n.user))
+	}
+	if !s.serves(n.target) {
+		return errDropped
+	}
+	var err error
+	if n.nexus != nil { // else it is opened by the rules in force
+		err = n.nexus.Refused()
+	}
+	return errors.Join(refusedNow(err), s.exports[n.target.Name].Auth.refuses(n.user))
+}
+
+func refusedNow(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errRefusedNow, err)
+}
+
+// refuses returns why a session that user authenticated could not log in now;
+// user is empty when nobody did.
+func (a *Auth) refuses(user string) error {
+	switch {
+	case a == nil || a.user(user) != nil:
+		return nil
+	case user == "":
+		return refusedNow(errors.New("CHAP is asked for"))
+	}
+	return refusedNow(fmt.Errorf("users does not list %q", user))
 }
 
 // serves reports whether t is among the targets. s.mu is held.
@@ -41,17 +86,28 @@ func (s *Server) serves(t *target.Target) bool {
 	return e != nil && e.Target == t
 }
 
-func (s *Server) target(name string) *target.Target {
+// export returns the target of a name, or nil. It is not to be changed.
+func (s *Server) export(name string) *Export {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.exports[name]; e != nil {
-		return e.Target
-	}
-	return nil
+	return s.exports[name]
 }
 
-func (s *Server) targetNames() []string {
+func (s *Server) discovery() Discovery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Sorted(maps.Keys(s.exports))
+	return s.settings.Discovery
+}
+
+// targetNames lists the targets that who may log in to.
+func (s *Server) targetNames(who target.Initiator) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(s.exports)) {
+		if s.exports[name].Target.Check(who) == nil {
+			names = append(names, name)
+		}
+	}
+	return names
 }

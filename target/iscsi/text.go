@@ -88,7 +88,7 @@ func (c *conn) sendTargets(b []byte, value string) []byte {
 	case value == "" && c.p.discovery:
 		return appendPair(b, "SendTargets", reject)
 	}
-	for _, name := range c.srv.targetNames() {
+	for _, name := range c.srv.targetNames(c.sess.who) {
 		switch {
 		case value == "All", value == name && c.p.discovery, name == c.p.targetName && (value == "" || value == name):
 		default:

@@ -1,0 +1,60 @@
+package iscsi
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"spindle/scsi"
+	"spindle/target"
+)
+
+// who is the initiator as it says its name, and its address. A connection that
+// is not TCP has none.
+func (c *conn) who() target.Initiator {
+	return target.Initiator{Name: c.p.initiatorName, Address: hostOf(c.nc.RemoteAddr())}
+}
+
+func hostOf(a net.Addr) netip.Addr {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// checkAccess holds the names of a login and its address against the rules. An
+// initiator that they refuse learns that the target is there: a name is no
+// secret, and the status that says what is wrong helps whom it ought to help.
+func (x *exchange) checkAccess() error {
+	c := x.c
+	if c.p.discovery {
+		d := c.srv.discovery()
+		return forbidden(d.Rules.Check(c.who()))
+	}
+	e := c.srv.export(c.p.targetName)
+	if e == nil {
+		return fmt.Errorf("%w: %s (hint: the initiator asks for a name that no drive has)", loginNotFound, c.p.targetName)
+	}
+	x.target = e.Target
+	return forbidden(e.Target.Check(c.who()))
+}
+
+func forbidden(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", loginForbidden, err)
+}
+
+// open gives n its logical units. The settings may have changed since the login
+// was held against them: see Set.
+func (s *Server) open(n *session, port scsi.Port) error {
+	var nexus *target.Session
+	if n.target != nil {
+		nexus = n.target.Open(n.who, n.isid, port, n.conn.nc.RemoteAddr().String())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n.nexus = nexus
+	return forbidden(s.refuses(n))
+}
