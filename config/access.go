@@ -239,7 +239,7 @@ func checkPattern(p string) (reason, hint string) {
 func (c *Config) userProblems(a *Access, fail func(key, reason, hint string)) {
 	names := map[string]string{} // on the wire, to table
 	for i, table := range a.Users {
-		p := c.chap(table)
+		p := c.Chap(table)
 		switch {
 		case p == nil:
 			fail("users", fmt.Sprintf("there is no [chap] table %q", table), c.suggestCHAP(table))
@@ -251,7 +251,7 @@ func (c *Config) userProblems(a *Access, fail func(key, reason, hint string)) {
 			names[p.Name] = table
 		}
 	}
-	if a.Mutual != "" && c.chap(a.Mutual) == nil {
+	if a.Mutual != "" && c.Chap(a.Mutual) == nil {
 		fail("mutual", fmt.Sprintf("there is no [chap] table %q", a.Mutual), c.suggestCHAP(a.Mutual))
 	}
 }
@@ -267,8 +267,8 @@ func (c *Config) suggestCHAP(name string) string {
 	return fmt.Sprintf("add [chap.%s] with a secret_file", name)
 }
 
-// chap returns the table [chap.NAME], or nil.
-func (c *Config) chap(name string) *CHAP {
+// Chap returns the table [chap.NAME], or nil.
+func (c *Config) Chap(name string) *CHAP {
 	if i := slices.IndexFunc(c.CHAP, func(p CHAP) bool { return p.Table == name }); i >= 0 {
 		return &c.CHAP[i]
 	}

@@ -91,14 +91,14 @@ func (c *Config) secretProblems() (errs []*Error) {
 	var users []*CHAP
 	for _, a := range c.accesses() {
 		for _, u := range a.Users {
-			users = append(users, c.chap(u))
+			users = append(users, c.Chap(u))
 		}
 	}
 	for where, a := range c.accesses() {
 		if a.Mutual == "" {
 			continue
 		}
-		own := c.chap(a.Mutual)
+		own := c.Chap(a.Mutual)
 		i := slices.IndexFunc(users, func(u *CHAP) bool { return own.Secret.text != nil && own.Secret.Equal(u.Secret) })
 		if i >= 0 {
 			errs = append(errs, &Error{

@@ -90,7 +90,7 @@ func TestSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, s := c.chap("alice"), c.chap("self"); string(a.Secret.Bytes()) != good || string(s.Secret.Bytes()) != "battery staple" {
+	if a, s := c.Chap("alice"), c.Chap("self"); string(a.Secret.Bytes()) != good || string(s.Secret.Bytes()) != "battery staple" {
 		t.Errorf("secrets %q and %q, want %q and %q", a.Secret.Bytes(), s.Secret.Bytes(), good, "battery staple")
 	}
 	d.write("own", good, 0o400)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"spindle/target"
 	"spindle/target/iscsi"
 )
 
@@ -17,7 +18,10 @@ func (d *Daemon) setTargets() {
 // settings are those of the network target, of the configuration in force.
 func (d *Daemon) settings() (s iscsi.Settings) {
 	for _, dr := range d.drives {
-		s.Exports = append(s.Exports, iscsi.Export{Target: dr.target})
+		dr.target.SetRules(map[uint16]target.Rules{0: rulesOf(&dr.cfg.Access)})
+		s.Exports = append(s.Exports, iscsi.Export{Target: dr.target, Auth: authOf(d.cfg, &dr.cfg.Access)})
 	}
+	find := &d.cfg.ISCSI.Discovery
+	s.Discovery = iscsi.Discovery{Rules: rulesOf(find), Auth: authOf(d.cfg, find)}
 	return s
 }

@@ -188,6 +188,7 @@ func (d *Daemon) apply(c *change) {
 	d.cfg = c.cfg
 	replaced := d.applyDrives(c)
 	d.setTargets()
+	d.noteWarnings()
 	d.usb.want(d.wantedGadgets())
 	for _, dr := range replaced {
 		dr.close()

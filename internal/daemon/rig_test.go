@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,6 +35,9 @@ type rig struct {
 	d      *Daemon
 	client *client.Client
 	end    func()
+
+	unwatched bool         // the daemon reads the file when it is told to, and never by itself
+	log       *slog.Logger // of the daemon; nil discards
 }
 
 // newRig makes the directories; start starts the daemon.
@@ -103,7 +107,8 @@ func (r *rig) start(drives string) {
 
 func (r *rig) tryStart() error {
 	d, err := Start(r.t.Context(), Options{
-		Load:     func() (*config.Config, error) { return config.Load(r.path("spindle.toml")) },
+		Load:     r.load,
+		Log:      r.log,
 		StopTime: 100 * time.Millisecond,
 	})
 	if err != nil {
@@ -124,6 +129,15 @@ func (r *rig) tryStart() error {
 		r.end = func() {}
 	}
 	return nil
+}
+
+// load returns the configuration that the file holds.
+func (r *rig) load() (*config.Config, error) {
+	c, err := config.Load(r.path("spindle.toml"))
+	if err == nil && r.unwatched {
+		c.Path = ""
+	}
+	return c, err
 }
 
 // restart stops the daemon and starts one with the configuration drives.

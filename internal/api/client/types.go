@@ -20,6 +20,8 @@ type Status struct {
 	Gadgets  []Gadget  `json:"gadgets"`
 	Alarms   []Alarm   `json:"alarms"`
 	Tasks    []Task    `json:"tasks"` // long work that goes on
+	// Warnings are no faults, but should be known: that a drive is open to all.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Drive returns the drive of that name, or nil.
@@ -41,6 +43,7 @@ type Drive struct {
 	Medium  string   `json:"medium,omitempty"` // CD, DVD or BD
 	Size    int64    `json:"size"`             // bytes that a host can read
 	Target  string   `json:"target"`           // iSCSI name; the drive is its LUN 0
+	Access  string   `json:"access"`           // who may log in, in short: anyone, or "2 initiators, CHAP"
 	Serial  string   `json:"serial"`
 	Pending *Pending `json:"pending,omitempty"`
 	Request *Request `json:"request,omitempty"`
