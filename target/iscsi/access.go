@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"spindle/scsi"
 	"spindle/target"
@@ -29,14 +30,49 @@ func (x *exchange) checkAccess() error {
 	c := x.c
 	if c.p.discovery {
 		d := c.srv.discovery()
+		x.security.auth = d.Auth
 		return forbidden(d.Rules.Check(c.who()))
 	}
 	e := c.srv.export(c.p.targetName)
 	if e == nil {
 		return fmt.Errorf("%w: %s (hint: the initiator asks for a name that no drive has)", loginNotFound, c.p.targetName)
 	}
-	x.target = e.Target
+	x.target, x.security.auth = e.Target, e.Auth
 	return forbidden(e.Target.Check(c.who()))
+}
+
+// refuse logs why a login ends and says its status, after the penalty of the
+// address where it may have been a guess. Meanwhile there is the connection and
+// nothing else.
+func (x *exchange) refuse(h *header, status loginStatus, err error) {
+	c := x.c
+	x.text = nil
+	if status.class() >= 2 {
+		c.log.Warn("login refused", "name", c.p.initiatorName, "target", c.p.targetName, "discovery", c.p.discovery, "user", x.user, "reason", err)
+	}
+	switch status {
+	case loginAuthFailed, loginForbidden, loginNotFound:
+		wait, done := c.srv.penalties.begin(c.who().Address)
+		ok := c.quiet(wait)
+		done()
+		if !ok {
+			return
+		}
+	}
+	x.respond(h, status, 0, nil)
+	c.linger()
+}
+
+// quiet waits for d and reports whether the connection still stands. What the
+// initiator says meanwhile is dropped; one that says much is not waited for.
+func (c *conn) quiet(d time.Duration) bool {
+	if d == 0 {
+		return true
+	}
+	c.nc.SetReadDeadline(time.Now().Add(d))
+	_, err := c.in.r.Discard(lingerBytes)
+	c.nc.SetReadDeadline(time.Time{})
+	return isTimeout(err)
 }
 
 func forbidden(err error) error {

@@ -165,7 +165,9 @@ func (c *conn) report(err error) {
 	if cause := c.cause.Load(); cause != nil {
 		err = *cause
 	}
+	_, refused := errors.AsType[loginStatus](err)
 	switch {
+	case refused: // the login said it
 	case err == nil, errors.Is(err, errLogout), errors.Is(err, io.EOF):
 		c.log.Info("connection closed")
 	case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded):

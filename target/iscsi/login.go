@@ -64,6 +64,8 @@ var loginStatusNames = map[loginStatus]string{
 	loginOutOfResources: "out of resources",
 }
 
+func (s loginStatus) class() byte { return byte(s >> 8) }
+
 func (s loginStatus) Error() string {
 	return fmt.Sprintf("login status %02x%02x, %s", byte(s>>8), byte(s), loginStatusNames[s])
 }
@@ -80,7 +82,9 @@ type exchange struct {
 	named bool // the keys of the first request were checked
 	told  bool // our declarations were sent
 
-	target *target.Target // nil for discovery
+	target   *target.Target // nil for discovery
+	security security
+	user     string // that the initiator says it is
 }
 
 // login runs the login phase (RFC 7143, 6.3). On success the session exists
@@ -102,8 +106,7 @@ func (c *conn) login() error {
 		}
 		done, err := x.step(&h, data)
 		if status, ok := errors.AsType[loginStatus](err); ok {
-			x.respond(&h, status, 0, nil)
-			c.linger()
+			x.refuse(&h, status, err)
 			return err
 		}
 		if done || err != nil {
@@ -137,12 +140,12 @@ func (x *exchange) step(h *header, data []byte) (done bool, err error) {
 		return false, fmt.Errorf("%w: %w", loginInitiatorError, err)
 	}
 	x.text = x.text[:0]
-	answer, err := x.negotiate(pairs)
+	answer, err := x.negotiate(pairs, h.flags()&flagFinal != 0)
 	if err != nil {
 		return false, err
 	}
 	next, flags := h.flags()&stageMask, x.stage<<stageShift
-	if h.flags()&flagFinal == 0 {
+	if h.flags()&flagFinal == 0 || x.security.pending() {
 		return false, x.respond(h, loginSuccess, flags, answer)
 	}
 	flags |= flagFinal | next
@@ -180,12 +183,16 @@ func (x *exchange) check(h *header) error {
 }
 
 // negotiate applies the keys of a request and returns the answer.
-func (x *exchange) negotiate(pairs []pair) ([]byte, error) {
+func (x *exchange) negotiate(pairs []pair, transit bool) ([]byte, error) {
 	p, was := &x.c.p, x.c.p
 	var answer []byte
+	var security []pair
 	for _, kv := range pairs {
 		k := findKey(kv.name)
 		switch {
+		case isSecurityKey(kv.name):
+			security = append(security, kv) // when the target is known
+			continue
 		case kv.value == reject || kv.value == notUnderstood || kv.value == "Irrelevant":
 			continue // an answer to a key of ours: we send declarations only
 		case k == nil:
@@ -212,6 +219,11 @@ func (x *exchange) negotiate(pairs []pair) ([]byte, error) {
 			answer = appendPair(answer, "TargetPortalGroupTag", strconv.Itoa(portalGroupTag))
 		}
 	}
+	more, err := x.authenticate(security, transit)
+	if err != nil {
+		return nil, err
+	}
+	answer = append(answer, more...)
 	if x.stage == stageOperational && !x.told {
 		x.told = true
 		answer = appendPair(answer, "MaxRecvDataSegmentLength", strconv.Itoa(ourMaxRecv))
@@ -229,8 +241,6 @@ func refusedKey(kv pair, answer string) error {
 		return nil
 	}
 	switch kv.name {
-	case "AuthMethod":
-		return fmt.Errorf("%w: AuthMethod=%s; this target offers None", loginAuthFailed, kv.value)
 	case "SessionType":
 		return fmt.Errorf("%w: SessionType=%s", loginBadSessionType, kv.value)
 	case "MaxRecvDataSegmentLength": // a declaration: there is nothing to negotiate
@@ -268,7 +278,7 @@ func (x *exchange) finish(h *header, flags byte, answer []byte) error {
 	if h.tsih() != 0 {
 		return c.srv.joinSession(s.initiator, s.isid, h.tsih())
 	}
-	s.target = x.target
+	s.target, s.user = x.target, x.security.user
 	if err := c.srv.begin(s); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ package iscsi
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"spindle/target"
+	"spindle/target/iscsi/chap"
 )
 
 // Options are the settings of a Server. The zero value of each is a default.
@@ -39,6 +41,10 @@ type Server struct {
 	beat    atomic.Int64
 
 	watching atomic.Bool
+
+	challenger *chap.Challenger
+	noSecret   [16]byte // of users that are not there
+	penalties  penalties
 
 	mu        sync.Mutex
 	settings  Settings
@@ -70,10 +76,11 @@ func NewServer(o Options) *Server {
 	setDefault(&o.Memory, 64<<20)
 	setDefault(&o.MaxConnections, 4096)
 	s := &Server{
-		opts: o, memory: newBudget(o.Memory),
+		opts: o, memory: newBudget(o.Memory), challenger: chap.NewChallenger(),
 		exports: map[string]*Export{}, sessions: map[portKey]*session{}, tsihs: map[uint16]*session{},
 		conns: map[*conn]struct{}{}, listeners: map[net.Listener]struct{}{},
 	}
+	rand.Read(s.noSecret[:])
 	s.tasks.New = func() any { return new(task) }
 	s.beat.Store(time.Now().UnixNano())
 	return s
@@ -283,6 +290,7 @@ type SessionInfo struct {
 	Initiator string `json:"initiator"`
 	Address   string `json:"address"`
 	Target    string `json:"target,omitempty"`
+	User      string `json:"user,omitempty"` // that CHAP authenticated
 	TSIH      uint16 `json:"tsih"`
 }
 
@@ -293,7 +301,7 @@ func (s *Server) Sessions() []SessionInfo {
 	var list []SessionInfo
 	for _, tsih := range slices.Sorted(maps.Keys(s.tsihs)) {
 		n := s.tsihs[tsih]
-		list = append(list, SessionInfo{n.initiator, n.conn.nc.RemoteAddr().String(), n.key().target, tsih})
+		list = append(list, SessionInfo{n.initiator, n.conn.nc.RemoteAddr().String(), n.key().target, n.user, tsih})
 	}
 	return list
 }
