@@ -42,7 +42,11 @@ func printStatus(w io.Writer, s *client.Status) {
 		}
 	}
 	for _, n := range s.Sessions {
-		fmt.Fprintf(w, "session: %s from %s on %s\n", n.Initiator, n.Address, cmp.Or(n.Target, "discovery"))
+		name := n.Initiator
+		if n.User != "" {
+			name += " as " + n.User
+		}
+		fmt.Fprintf(w, "session: %s from %s on %s\n", name, n.Address, cmp.Or(n.Target, "discovery"))
 	}
 	for _, g := range s.Gadgets {
 		fmt.Fprintf(w, "gadget: %s with %s on %s, %s\n", g.Name, strings.Join(g.Drives, ", "), cmp.Or(g.UDC, "no controller"), cmp.Or(g.State, "not attached"))

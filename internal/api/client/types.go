@@ -95,6 +95,7 @@ type Session struct {
 	Initiator string `json:"initiator"`
 	Address   string `json:"address"`
 	Target    string `json:"target,omitempty"` // none in a discovery session
+	User      string `json:"user,omitempty"`   // whom it proved to be, by CHAP
 	TSIH      uint16 `json:"tsih"`
 }
 
