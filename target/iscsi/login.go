@@ -291,7 +291,7 @@ func (x *exchange) finish(h *header, flags byte, answer []byte) error {
 	}
 	c.in.headerDigest, c.in.dataDigest = c.p.headerDigest, c.p.dataDigest
 	c.log = c.log.With("name", s.initiator)
-	c.log.Info("session began", "target", c.p.targetName, "discovery", c.p.discovery, "alias", c.p.initiatorAlias)
+	c.log.Info("session began", "target", c.p.targetName, "discovery", c.p.discovery, "user", s.user, "alias", c.p.initiatorAlias)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -220,9 +221,7 @@ func (b *bench) mustRefuse(t *testing.T, moves []move, status uint16) {
 	got := map[string]string{}
 	for i, m := range moves {
 		keys, r, err := c.LoginStep(initiator.Options{}, m.flags, m.say(got)...)
-		for k, v := range keys {
-			got[k] = v
-		}
+		maps.Copy(got, keys)
 		if i < len(moves)-1 {
 			if err != nil {
 				t.Fatalf("move %d: %v", i, err)
@@ -257,9 +256,7 @@ func TestCHAPHurried(t *testing.T) {
 			if err != nil || r.Header[1] != m.want {
 				t.Fatalf("move %d: %v, flags %02x; want %02x", i, err, r.Header[1], m.want)
 			}
-			for k, v := range keys {
-				got[k] = v
-			}
+			maps.Copy(got, keys)
 		}
 	}
 }

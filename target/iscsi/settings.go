@@ -54,8 +54,8 @@ func (s *Server) refuses(n *session) error {
 	if !s.serves(n.target) {
 		return errDropped
 	}
-	var err error
-	if n.nexus != nil { // else it is opened by the rules in force
+	err := n.target.Check(n.who)
+	if err == nil && n.nexus != nil { // else it is opened by the rules in force
 		err = n.nexus.Refused()
 	}
 	return errors.Join(refusedNow(err), s.exports[n.target.Name].Auth.refuses(n.user))
