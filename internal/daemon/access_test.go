@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -121,6 +122,48 @@ func TestReloadAccess(t *testing.T) {
 	r.write(withCHAP)
 	if err := r.d.reload(t.Context()); err == nil || !strings.Contains(err.Error(), "chap.alice.secret_file: "+r.path("alice")+" is open to other users") {
 		t.Errorf("reload with a secret that all may read: %v", err)
+	}
+}
+
+// A changed secret is for the next login; a user who is gone is gone at once.
+func TestReloadSecret(t *testing.T) {
+	r := newRig(t)
+	r.unwatched = true
+	secret := func(table, text string) { r.must(os.WriteFile(r.path(table), []byte(text+"\n"), 0o600)) }
+	secret("alice", "correct horse")
+	secret("bob", "battery staple")
+	secret("self", "of the drive itself")
+	config := func(users string) string {
+		return cd0HasA + "[drive.cd0.iscsi]\nusers = [" + users + "]\nmutual = \"self\"\nalgorithms = [\"SHA-256\"]\n" +
+			"[chap.alice]\nsecret_file = \"alice\"\n[chap.bob]\nname = \"Bob of the hill\"\nsecret_file = \"bob\"\n[chap.self]\nsecret_file = \"self\"\n"
+	}
+	r.start(config(`"alice", "bob"`))
+	login := func(host, name, secret string) error {
+		t.Helper()
+		s := r.status()
+		c, err := initiator.Dial(s.Portals[0])
+		r.must(err)
+		t.Cleanup(func() { c.Close() })
+		_, err = c.LoginCHAP(initiator.Options{Initiator: host, Target: s.Drive("cd0").Target}, initiator.CHAP{
+			Name: name, Secret: secret, Algorithms: "5,7", TargetName: "self", TargetSecret: "of the drive itself",
+		})
+		return err
+	}
+	r.must(login(hostA, "alice", "correct horse"))
+	r.must(login(hostB, "Bob of the hill", "battery staple"))
+	secret("alice", "zebra crossing")
+	r.must(r.d.reload(t.Context()))
+	r.awaitSessions("a at cd0", "b at cd0")
+	const third = "iqn.2026-11.net.example:c"
+	if err := login(third, "alice", "correct horse"); !errors.Is(err, initiator.Refused(0x0201)) {
+		t.Errorf("login with the secret of before: %v; want 0201", err)
+	}
+	r.must(login(third, "alice", "zebra crossing"))
+	r.write(config(`"bob"`))
+	r.must(r.d.reload(t.Context()))
+	r.awaitSessions("b at cd0")
+	if s := r.status(); s.Sessions[0].User != "Bob of the hill" {
+		t.Errorf("status has the session of user %q, want Bob's", s.Sessions[0].User)
 	}
 }
 
