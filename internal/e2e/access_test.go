@@ -223,6 +223,7 @@ func libiscsi(t *testing.T, env []string, name string, args ...string) (string, 
 	t.Helper()
 	cmd := lab.ToolCmd(t.Context(), name, args...)
 	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdin = strings.NewReader("info block\nquit\n") // for QEMU's monitor
 	out, err := cmd.CombinedOutput()
 	if _, failed := err.(*exec.ExitError); err != nil && !failed {
 		t.Fatal(err)
@@ -231,7 +232,7 @@ func libiscsi(t *testing.T, env []string, name string, args ...string) (string, 
 }
 
 func TestCHAPTools(t *testing.T) {
-	lab.Need(t, "iscsi-ls", "iscsi-inq", "qemu-img", "xorriso")
+	lab.Need(t, "iscsi-ls", "iscsi-inq", "qemu-img", "qemu-system-x86_64", "xorriso")
 	t.Parallel()
 	d, iso := guarded(t, 1<<20)
 	s := d.status()
@@ -245,6 +246,12 @@ func TestCHAPTools(t *testing.T) {
 		return []string{
 			"convert", "--object", "secret,id=s,data=" + secret, "--image-opts", "-O", "raw",
 			"driver=iscsi,transport=tcp,portal=" + d.portal + ",lun=0,target=" + s.Drive("cd0").Target + ",user=" + user + ",password-secret=s", copied,
+		}
+	}
+	machine := func(secret string) []string {
+		return []string{
+			"-M", "none", "-display", "none", "-monitor", "stdio", "-object", "secret,id=s,data=" + secret, "-iscsi", "user=alice,password-secret=s",
+			"-drive", "if=none,id=disc,format=raw,readonly=on,file=" + url("", "cd0", ""),
 		}
 	}
 	const inquiry = "Peripheral Device Type:MMC"
@@ -267,9 +274,10 @@ func TestCHAPTools(t *testing.T) {
 		{"name", nil, "iscsi-inq", []string{"-i", "iqn.2026-11.lab:nobody", url("", "cd1", "")}, inquiry, nil},
 		{"discovery without", nil, "iscsi-ls", []string{"iscsi://" + d.portal}, "", []string{"0201", "discovery"}},
 		{"discovery", nil, "iscsi-ls", []string{"iscsi://" + ask("finder", secrets["finder"]) + d.portal}, "Target:" + s.Drive("cd0").Target, nil},
+		{"machine", nil, "qemu-system-x86_64", machine(secrets["alice"]), "disc (#block", nil},
+		{"machine with another secret", nil, "qemu-system-x86_64", machine("not-the-secret-at-all"), "", []string{"0201", "alice", "linux-kvm"}},
 		{"QEMU", nil, "qemu-img", []string{"convert", "-O", "raw", url(alice, "cd0", ""), copied}, "", nil},
 		{"QEMU with a secret object", nil, "qemu-img", image("alice", secrets["alice"]), "", nil},
-		{"QEMU with another secret", nil, "qemu-img", image("alice", "not-the-secret-at-all"), "", []string{"0201", "alice"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			os.Remove(copied)
