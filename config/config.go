@@ -25,6 +25,7 @@ type Config struct {
 	Daemon  Daemon
 	Drives  []Drive  // by name
 	Gadgets []Gadget // by name
+	CHAP    []CHAP   // by table
 
 	// Unsaid are the paths that the file leaves out: what they default to
 	// depends on who runs the daemon.
@@ -55,6 +56,7 @@ type ISCSI struct {
 	PingInterval time.Duration // quiet time before an initiator is asked whether it lives; 0: never
 	PingTimeout  time.Duration // how long it may stay quiet then
 	Limits       Limits
+	Discovery    Access // who may ask which targets there are
 }
 
 // Daemon is the table [daemon].
@@ -78,6 +80,7 @@ type Drive struct {
 	EjectWait  time.Duration // how long a verb waits for hosts to let go of the tray
 	UAOnReturn bool          // tell a host that comes back of the power on
 	Target     string        // iSCSI target name; empty for the default one
+	Access     Access        // who may log in
 
 	Redirect          string // host:port that its initiators are sent to; empty: nowhere
 	RedirectPermanent bool   // they may remember it
@@ -204,6 +207,9 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.readSecrets(string(data)); err != nil {
+		return nil, err
+	}
 	c.warn()
 	return c, nil
 }
@@ -224,6 +230,9 @@ func (c *Config) warn() {
 	c.Warnings = append(c.Warnings, c.ISCSI.Limits.warnings()...)
 	if len(c.Drives) == 0 {
 		c.Warnings = append(c.Warnings, c.Path+" configures no drive")
+	}
+	for _, table := range c.unusedCHAP() {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("nothing names [chap.%s]: it lets nobody in", table))
 	}
 }
 

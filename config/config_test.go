@@ -295,6 +295,8 @@ func TestDiff(t *testing.T) {
 // error that names the file.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(full))
+	f.Add([]byte(access))
+	f.Add([]byte("[chap.a]\nsecret_file = \"\"\n[drive.a.iscsi]\nnetworks = [\"::ffff:1.2.3.4/99\", \"%\"]\nusers = [\"a\", \"\"]\n"))
 	f.Add([]byte("[drive.\"\"]\n[drive.a.iscsi]\ntarget = \"x\"\n"))
 	f.Add([]byte("[[drive]]\nx = {a.b = [1, [2]]}\n"))
 	f.Add([]byte("drive.cd0.iscsi.foo.bar = 2026-11-21\n"))

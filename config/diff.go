@@ -10,20 +10,21 @@ import (
 type Changes struct {
 	Added   []string // drives, by name
 	Removed []string
-	Disc    []string // drives of which only the disc changed
+	Disc    []string // drives of which the disc changed, and at most who may log in
 	Drives  []string // drives of which anything else changed
 	Target  []string // those of Drives whose target name changed: sessions end
 	Library bool     // the image directories, verify, or the cache
 	Listen  bool     // the addresses
 	Engine  bool     // which iSCSI target serves, or the port of one that is not ours
 	Network bool     // anything else of [iscsi]
+	Access  bool     // who may log in, to drives or for discovery, or a secret
 	Gadgets bool     // any USB gadget, but for the drives in it
 	Daemon  bool     // state, socket or log
 }
 
 // Empty reports whether nothing changed.
 func (c *Changes) Empty() bool {
-	return len(c.Added)+len(c.Removed)+len(c.Disc)+len(c.Drives) == 0 && !c.Library && !c.Listen && !c.Engine && !c.Network && !c.Gadgets && !c.Daemon
+	return len(c.Added)+len(c.Removed)+len(c.Disc)+len(c.Drives) == 0 && !c.Library && !c.Listen && !c.Engine && !c.Network && !c.Access && !c.Gadgets && !c.Daemon
 }
 
 // Diff compares two configurations. The order of drives and of addresses does
@@ -35,6 +36,7 @@ func Diff(old, new *Config) Changes {
 		Listen:  !slices.Equal(slices.Sorted(slices.Values(old.ISCSI.Listen)), slices.Sorted(slices.Values(new.ISCSI.Listen))),
 		Engine:  old.ISCSI.Engine != new.ISCSI.Engine || new.ISCSI.Engine != Own && old.ISCSI.Port() != new.ISCSI.Port(),
 		Network: !sameNetwork(old.ISCSI, new.ISCSI),
+		Access:  !reflect.DeepEqual(old.CHAP, new.CHAP) || !reflect.DeepEqual(old.ISCSI.Discovery, new.ISCSI.Discovery),
 		Gadgets: !slices.Equal(old.Gadgets, new.Gadgets),
 		Daemon:  old.Daemon != new.Daemon,
 	}
@@ -45,13 +47,16 @@ func Diff(old, new *Config) Changes {
 			c.Added = append(c.Added, d.Name)
 			continue
 		}
-		if reflect.DeepEqual(*was, d) {
+		same := *was
+		if !reflect.DeepEqual(same.Access, d.Access) {
+			c.Access, same.Access = true, d.Access
+		}
+		if reflect.DeepEqual(same, d) {
 			continue
 		}
 		if was.Target != d.Target {
 			c.Target = append(c.Target, d.Name)
 		}
-		same := *was
 		same.Disc = d.Disc
 		if reflect.DeepEqual(same, d) {
 			c.Disc = append(c.Disc, d.Name)

@@ -76,9 +76,11 @@ func (c *ISCSI) Group(addr string) uint16 {
 	return defaultGroup
 }
 
-// sameNetwork reports whether two tables [iscsi] differ in Listen at most.
+// sameNetwork reports whether two tables [iscsi] differ in Listen and Discovery at
+// most.
 func sameNetwork(a, b ISCSI) bool {
 	a.Listen, b.Listen = nil, nil
+	a.Discovery, b.Discovery = Access{}, Access{}
 	return reflect.DeepEqual(a, b)
 }
 

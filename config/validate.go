@@ -71,6 +71,7 @@ func (c *Config) problems() (errs []*Error) {
 	errs = append(errs, c.portalProblems()...)
 	errs = append(errs, c.kindProblems()...)
 	errs = append(errs, c.engineProblems()...)
+	errs = append(errs, c.accessProblems()...)
 	return append(errs, c.usbProblems()...)
 }
 

@@ -35,12 +35,21 @@ func printStatus(w io.Writer, s *client.Status) {
 		}
 	}
 	for _, d := range s.Drives {
+		if d.Access != "" && d.Access != "anyone" {
+			fmt.Fprintf(w, "access: %s: %s\n", d.Name, d.Access)
+		}
+	}
+	for _, d := range s.Drives {
 		if p := d.Audio; p != nil {
 			fmt.Fprintf(w, "audio: %s is %s, track %d, block %d\n", d.Name, p.State, p.Track, p.At)
 		}
 	}
 	for _, n := range s.Sessions {
-		fmt.Fprintf(w, "session: %s from %s on %s\n", n.Initiator, n.Address, cmp.Or(n.Target, "discovery"))
+		name := n.Initiator
+		if n.User != "" {
+			name += " as " + n.User
+		}
+		fmt.Fprintf(w, "session: %s from %s on %s\n", name, n.Address, cmp.Or(n.Target, "discovery"))
 	}
 	printNetwork(w, &s.Network)
 	for _, g := range s.Gadgets {
@@ -53,6 +62,9 @@ func printStatus(w io.Writer, s *client.Status) {
 		for _, text := range d.Warnings {
 			fmt.Fprintf(w, "warning: %s: %s\n", d.Name, oneLine(text))
 		}
+	}
+	for _, text := range s.Warnings {
+		fmt.Fprintf(w, "warning: %s\n", oneLine(text))
 	}
 	for _, k := range s.Tasks {
 		fmt.Fprintf(w, "task: %s %s, %s\n", k.Kind, cmp.Or(oneLine(k.Image), fmt.Sprintf("%d images", k.Total)), percent(k.Done, k.Total))

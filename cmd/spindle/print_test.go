@@ -61,6 +61,18 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+func TestAccessInStatus(t *testing.T) {
+	status := client.Status{
+		Drives:   []client.Drive{{Name: "cd0", Access: "anyone"}, {Name: "cd1", Access: "1 initiator, CHAP"}},
+		Warnings: []string{"cd0 is open to whoever reaches 0.0.0.0:3260"},
+	}
+	var out strings.Builder
+	printStatus(&out, &status)
+	if got, want := out.String(), "access: cd1: 1 initiator, CHAP\nwarning: cd0 is open to whoever reaches 0.0.0.0:3260\n"; !strings.HasSuffix(got, want) {
+		t.Errorf("status %q, want %q at its end", got, want)
+	}
+}
+
 func TestStatesOfImages(t *testing.T) {
 	status := client.Status{Tasks: []client.Task{{Kind: "identify", Done: 5, Total: 20}, {Kind: "verify", Image: "a\n.iso", Done: 1, Total: 3}}}
 	var out strings.Builder

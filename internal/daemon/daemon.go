@@ -77,6 +77,7 @@ type Daemon struct {
 	state     *state
 	alarms    map[string]client.Alarm
 	listeners map[string]*listener // by configured address
+	warned    []string             // what the log has of warnings
 	touched   bool
 	dirty     bool // the state is to be saved
 	stopping  bool
@@ -147,6 +148,7 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	if err := d.startGotgt(); err != nil {
 		return err
 	}
+	d.noteWarnings()
 	d.runDir = filepath.Dir(d.cfg.Daemon.Socket)
 	d.usb = newUSB(d.openCarrier, d.gadgetAlarm, d.log)
 	d.usb.ready = d.gadgetReady

@@ -6,6 +6,7 @@ import (
 
 	"spindle/config"
 	"spindle/internal/api/client"
+	"spindle/target"
 	"spindle/target/iscsi"
 )
 
@@ -28,8 +29,11 @@ func (d *Daemon) settings() (s iscsi.Settings) {
 	s.Ping = pingOf(d.cfg.ISCSI)
 	s.Limits = iscsi.Limits(d.cfg.ISCSI.Limits)
 	for _, dr := range d.drives {
-		s.Exports = append(s.Exports, iscsi.Export{Target: dr.target, Redirect: redirectOf(dr.cfg)})
+		dr.target.SetRules(map[uint16]target.Rules{0: rulesOf(&dr.cfg.Access)})
+		s.Exports = append(s.Exports, iscsi.Export{Target: dr.target, Auth: authOf(d.cfg, &dr.cfg.Access), Redirect: redirectOf(dr.cfg)})
 	}
+	find := &d.cfg.ISCSI.Discovery
+	s.Discovery = iscsi.Discovery{Rules: rulesOf(find), Auth: authOf(d.cfg, find)}
 	return s
 }
 

@@ -202,6 +202,7 @@ func (d *Daemon) apply(c *change) {
 	d.hold("drives")
 	d.setTargets()
 	d.hold("targets")
+	d.noteWarnings()
 	d.usb.want(d.wantedGadgets())
 	for _, dr := range replaced {
 		dr.close()

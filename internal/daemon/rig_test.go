@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,6 +36,9 @@ type rig struct {
 	client *client.Client
 	end    func()
 	hold   func(stage string) // for Options
+
+	unwatched bool         // the daemon reads the file when it is told to, and never by itself
+	log       *slog.Logger // of the daemon; nil discards
 }
 
 // newRig makes the directories; start starts the daemon.
@@ -104,7 +108,8 @@ func (r *rig) start(drives string) {
 
 func (r *rig) tryStart() error {
 	d, err := Start(r.t.Context(), Options{
-		Load:     func() (*config.Config, error) { return config.Load(r.path("spindle.toml")) },
+		Load:     r.load,
+		Log:      r.log,
 		StopTime: 100 * time.Millisecond,
 		hold:     r.hold,
 	})
@@ -126,6 +131,15 @@ func (r *rig) tryStart() error {
 		r.end = func() {}
 	}
 	return nil
+}
+
+// load returns the configuration that the file holds.
+func (r *rig) load() (*config.Config, error) {
+	c, err := config.Load(r.path("spindle.toml"))
+	if err == nil && r.unwatched {
+		c.Path = ""
+	}
+	return c, err
 }
 
 // restart stops the daemon and starts one with the configuration drives.

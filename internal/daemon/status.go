@@ -20,7 +20,7 @@ func (d *Daemon) status() client.Status {
 	s := client.Status{
 		Version: d.o.Version, Started: d.started, Config: d.cfg.Path, Library: d.library.Load().Dirs(),
 		Portals: d.portals(), Drives: []client.Drive{}, Sessions: []client.Session{}, Alarms: []client.Alarm{}, Gadgets: d.usb.status(),
-		Tasks: tasksOf(d.library.Load()), Network: d.network(),
+		Tasks: tasksOf(d.library.Load()), Network: d.network(), Warnings: d.warned,
 	}
 	for _, dr := range d.drives {
 		s.Drives = append(s.Drives, dr.status())
@@ -38,7 +38,7 @@ func (dr *drive) status() client.Drive {
 	e := dr.emu.Status()
 	s := client.Drive{
 		Name: dr.cfg.Name, State: e.State, Disc: e.Medium, Next: e.Next, Medium: e.Kind,
-		Size: e.Blocks * disc.BlockSize, Target: dr.target.Name, Redirect: dr.cfg.Redirect, Serial: dr.serial,
+		Size: e.Blocks * disc.BlockSize, Target: dr.target.Name, Access: accessText(&dr.cfg.Access), Redirect: dr.cfg.Redirect, Serial: dr.serial,
 		Holders: holdersOf(e.Holders),
 	}
 	s.Slots = slotsOf(e)

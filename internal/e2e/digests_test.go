@@ -91,8 +91,8 @@ func TestDigests(t *testing.T) {
 	for name, p := range proxies {
 		checkProxy(t, name, p)
 	}
-	d.logged(headerDiffers, 2) // with QEMU's
-	d.logged(dataDiffers, 2)
+	d.loggedTimes(headerDiffers, 2) // with QEMU's
+	d.loggedTimes(dataDiffers, 2)
 }
 
 func checkProxy(t *testing.T, name string, p *lab.Proxy) {
@@ -106,8 +106,8 @@ func checkProxy(t *testing.T, name string, p *lab.Proxy) {
 	}
 }
 
-// logged checks how many lines of the daemon's log hold a text.
-func (d *daemon) logged(text string, want int) {
+// loggedTimes checks how many lines of the daemon's log hold a text.
+func (d *daemon) loggedTimes(text string, want int) {
 	d.t.Helper()
 	log, err := os.ReadFile(d.log.Name())
 	if err != nil {
@@ -199,8 +199,8 @@ func TestDigestAnswers(t *testing.T) {
 			}
 		})
 	}
-	d.logged(headerDiffers, 2)
-	d.logged(dataDiffers, 2)
+	d.loggedTimes(headerDiffers, 2)
+	d.loggedTimes(dataDiffers, 2)
 }
 
 // enter logs in through a proxy, with both digests, and takes the unit attention.

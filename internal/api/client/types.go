@@ -21,6 +21,8 @@ type Status struct {
 	Gadgets  []Gadget  `json:"gadgets"`
 	Alarms   []Alarm   `json:"alarms"`
 	Tasks    []Task    `json:"tasks"` // long work that goes on
+	// Warnings are no faults, but should be known: that a drive is open to all.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Drive returns the drive of that name, or nil.
@@ -42,6 +44,7 @@ type Drive struct {
 	Medium  string   `json:"medium,omitempty"` // CD, DVD or BD
 	Size    int64    `json:"size"`             // bytes that a host can read
 	Target  string   `json:"target"`           // iSCSI name; the drive is its LUN 0
+	Access  string   `json:"access"`           // who may log in, in short: anyone, or "2 initiators, CHAP"
 	Serial  string   `json:"serial"`
 	Pending *Pending `json:"pending,omitempty"`
 	Request *Request `json:"request,omitempty"`
@@ -95,7 +98,7 @@ type Session struct {
 	Initiator string `json:"initiator"`
 	Address   string `json:"address"`
 	Target    string `json:"target,omitempty"` // none in a discovery session
-	User      string `json:"user,omitempty"`   // that CHAP authenticated
+	User      string `json:"user,omitempty"`   // whom it proved to be, by CHAP
 	TSIH      uint16 `json:"tsih"`
 }
 

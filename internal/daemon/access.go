@@ -1,0 +1,107 @@
+package daemon
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"spindle/config"
+	"spindle/target"
+	"spindle/target/iscsi"
+)
+
+// rulesOf are the rules of who may log in, but for CHAP.
+func rulesOf(a *config.Access) target.Rules {
+	return target.Rules{Initiators: a.Initiators, Networks: a.Networks}
+}
+
+// authOf is the CHAP that c asks for; nil for none.
+func authOf(c *config.Config, a *config.Access) *iscsi.Auth {
+	if len(a.Users) == 0 {
+		return nil
+	}
+	auth := &iscsi.Auth{}
+	for _, name := range a.Users {
+		auth.Users = append(auth.Users, userOf(c, name))
+	}
+	if a.Mutual != "" {
+		own := userOf(c, a.Mutual)
+		auth.Mutual = &own
+	}
+	for _, name := range a.Algorithms {
+		if algorithm, err := iscsi.ParseAlgorithm(name); err == nil { // config has checked it
+			auth.Algorithms = append(auth.Algorithms, algorithm)
+		}
+	}
+	return auth
+}
+
+func userOf(c *config.Config, name string) iscsi.User {
+	p := c.Chap(name)
+	return iscsi.User{Name: p.Name, Secret: p.Secret.Bytes()}
+}
+
+// accessText says in short who may log in.
+func accessText(a *config.Access) string {
+	var parts []string
+	if n := len(a.Initiators); n > 0 {
+		parts = append(parts, count(n, "initiator"))
+	}
+	if n := len(a.Networks); n > 0 {
+		parts = append(parts, count(n, "network"))
+	}
+	switch {
+	case a.Mutual != "":
+		parts = append(parts, "mutual CHAP")
+	case len(a.Users) > 0:
+		parts = append(parts, "CHAP")
+	case len(parts) == 0:
+		return "anyone"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// warnings are what is no fault, but what a person should know. It runs on the
+// loop, or before it.
+func (d *Daemon) warnings() []string {
+	var open, where []string
+	for _, dr := range d.drives {
+		if dr.cfg.Access.Open() {
+			open = append(open, dr.cfg.Name)
+		}
+	}
+	for _, l := range d.listeners {
+		if !loopback(l.Addr()) {
+			where = append(where, l.Addr().String())
+		}
+	}
+	if len(open) == 0 || len(where) == 0 {
+		return nil
+	}
+	slices.Sort(where)
+	is := "is"
+	if len(open) > 1 {
+		is = "are"
+	}
+	return []string{fmt.Sprintf("%s %s open to whoever reaches %s (hint: say in [drive.NAME.iscsi] who may log in, by users, initiators or networks; "+
+		`initiators = ["*"] says that everybody may; docs/access.md)`, strings.Join(open, ", "), is, strings.Join(where, ", "))}
+}
+
+// loopback reports whether only this machine reaches an address.
+func loopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// noteWarnings logs the warnings that are new. It runs on the loop, or before
+// it.
+func (d *Daemon) noteWarnings() {
+	now := d.warnings()
+	for _, w := range now {
+		if !slices.Contains(d.warned, w) {
+			d.log.Warn(w)
+		}
+	}
+	d.warned = now
+}
