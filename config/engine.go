@@ -51,6 +51,28 @@ func (c *Config) engineProblems() (errs []*Error) {
 	if host, _, err := net.SplitHostPort(first(i.Listen)); len(i.Listen) != 1 || err == nil && host != "" || port == 0 {
 		fail("gotgt listens on one port of all addresses", fmt.Sprintf(`write [":%d"], or leave the line out`, iscsiPort), "iscsi", "listen")
 	}
+	const hint = "leave it out, or engine"
+	for _, k := range []struct {
+		set bool
+		key string
+	}{
+		{len(i.Advertise) > 0, "advertise"},
+		{len(i.Groups) > 0, "listen"},
+		{i.Limits != defaultLimits(), "limits"},
+		{!i.Discovery.Open(), "discovery"},
+	} {
+		if k.set {
+			fail("gotgt has no such thing", hint, "iscsi", k.key)
+		}
+	}
+	for _, d := range c.Drives {
+		if !d.Access.Open() {
+			fail("gotgt lets everybody in: it knows no rules and no CHAP", hint, "drive", d.Name, "iscsi")
+		}
+		if d.Redirect != "" {
+			fail("gotgt has no such thing", hint, "drive", d.Name, "iscsi", "redirect")
+		}
+	}
 	return errs
 }
 
