@@ -33,7 +33,9 @@ func (d *Drive) readKind(t *table) {
 	t.string("revision", &d.Revision)
 	t.string("serial", &d.Serial)
 	t.choice("mechanism", &d.Mechanism, Tray, Caddy, PopUp)
-	t.int("speed", &d.Speed)
+	if t.int("speed", &d.Speed); t.says("speed") && d.Speed == 0 {
+		d.Speed = -1 // 0 is for a file that says nothing
+	}
 }
 
 // kindProblems returns what is wrong with the kinds of drives.
@@ -54,7 +56,7 @@ func (c *Config) kindProblems() (errs []*Error) {
 			fail("block_length", fmt.Sprintf("%d is not 512 or 2048", d.BlockLength), "2048 is right for everything but old workstations and samplers")
 		}
 		if d.Speed < 0 || d.Speed > maxSpeed {
-			fail("speed", fmt.Sprintf("%d is not between 1 and %d", d.Speed, maxSpeed), "it is how many times as fast as a music CD plays: 4 or 48")
+			fail("speed", fmt.Sprintf("it is not between 1 and %d", maxSpeed), "it is how many times as fast as a music CD plays: 4 or 48")
 		}
 		if g := c.Gadget(d.Gadget); g != nil && g.Mode == Kernel {
 			d.kernelProblems(fail)

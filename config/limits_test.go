@@ -38,7 +38,7 @@ text_pdus = 9
 	if err != nil || old.ISCSI.Limits != defaultLimits() {
 		t.Errorf("limits of an empty file: %+v, %v", old.ISCSI.Limits, err)
 	}
-	if d := Diff(old, c); !d.Limits || d.Empty() || d.Listen {
+	if d := Diff(old, c); !d.Network || d.Empty() || d.Listen {
 		t.Errorf("Diff = %+v", d)
 	}
 	if d := Diff(old, old); !d.Empty() {

@@ -70,7 +70,8 @@ func (c *Config) read(top *table) {
 	lib.done()
 
 	iscsi := top.table("iscsi")
-	iscsi.strings("listen", &c.ISCSI.Listen)
+	c.ISCSI.readPortals(iscsi)
+	c.ISCSI.readEngine(iscsi)
 	c.ISCSI.Limits.read(iscsi.table("limits"))
 	iscsi.done()
 
@@ -107,6 +108,8 @@ func readDrive(name string, t *table) Drive {
 	d.readKind(t)
 	iscsi := t.table("iscsi")
 	iscsi.string("target", &d.Target)
+	iscsi.string("redirect", &d.Redirect)
+	iscsi.bool("redirect_permanent", &d.RedirectPermanent)
 	iscsi.done()
 	usb := t.table("usb")
 	usb.string("gadget", &d.Gadget)

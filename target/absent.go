@@ -3,8 +3,6 @@ package target
 import (
 	"context"
 	"encoding/binary"
-	"maps"
-	"slices"
 
 	"spindle/scsi"
 )
@@ -41,7 +39,7 @@ func (a absent) Execute(_ context.Context, cmd *scsi.Command) error {
 	return scsi.ErrLogicalUnitNotSupported
 }
 
-// reportLUNs answers REPORT LUNS.
+// reportLUNs answers REPORT LUNS with what the session may reach.
 //
 //	CDB  byte 2 select report; bytes 6-9 allocation length
 //	data 4 bytes LUN list length, 4 reserved, 8 bytes a LUN
@@ -51,7 +49,7 @@ func (a absent) reportLUNs(cmd *scsi.Command) error {
 	var list []LUN
 	switch cmd.CDB[2] {
 	case 0x00, 0x02:
-		for _, n := range slices.Sorted(maps.Keys(a.target.luns)) {
+		for _, n := range a.target.reach(cmd.Nexus) {
 			list = append(list, makeLUN(n))
 		}
 	case 0x01: // well known logical units only: none besides this one is kept

@@ -16,7 +16,7 @@ func TestWhatTheTargetAnswers(t *testing.T) {
 		units[n] = target.NewUnit("cd", &probe{}, target.UnitOptions{})
 	}
 	tg := target.New("iqn.test", units)
-	s := tg.Open("a", isid, scsi.Port{}, "")
+	s := tg.Open(target.Initiator{Name: "a"}, isid, scsi.Port{}, "")
 	defer s.Close()
 	const all = "00000018 00000000 0000000000000000 0001000000000000 4123000000000000"
 	tests := []struct {

@@ -7,7 +7,10 @@ package target
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"spindle/scsi"
@@ -15,14 +18,18 @@ import (
 
 // A Target is a SCSI target device: logical units under one name.
 type Target struct {
-	Name string // iSCSI name; empty for USB
-	luns map[uint16]*Unit
-	none *Unit // answers REPORT LUNS, and for logical units that are not there
+	Name  string // iSCSI name; empty for USB
+	luns  map[uint16]*Unit
+	rules atomic.Pointer[map[uint16]Rules]
+	none  *Unit // answers REPORT LUNS, and for logical units that are not there
+
+	mu       sync.Mutex
+	sessions map[*scsi.Nexus]*Session // by other
 }
 
 // New returns a target with the given logical units.
 func New(name string, luns map[uint16]*Unit) *Target {
-	t := &Target{Name: name, luns: luns}
+	t := &Target{Name: name, luns: luns, sessions: map[*scsi.Nexus]*Session{}}
 	t.none = NewUnit(name, absent{t}, UnitOptions{})
 	return t
 }
@@ -31,34 +38,51 @@ func New(name string, luns map[uint16]*Unit) *Target {
 func (t *Target) Units() map[uint16]*Unit { return t.luns }
 
 // A Session is the I_T nexus: an initiator port that speaks to a target, with
-// an I_T_L nexus for each logical unit.
+// an I_T_L nexus for each logical unit that it may reach.
 type Session struct {
-	target  *Target
-	nexuses map[uint16]place
-	other   place // for logical units that are not there
-	leave   sync.Once
+	target *Target
+	who    Initiator
+	places map[uint16]place
+	other  place // for logical units that are not there
+	leave  sync.Once
 }
 
 // A place is an I_T_L nexus with its lane in the unit's task set.
 type place struct {
 	*scsi.Nexus
 	lane *lane
+	unit *Unit
 }
 
-// Open begins a session of the initiator port that like describes: its
-// Initiator, ISID, Port and Address are copied to the nexus of each unit.
-func (t *Target) Open(initiator string, isid [6]byte, port scsi.Port, address string) *Session {
-	nexus := func() place {
-		n := &scsi.Nexus{Initiator: initiator, ISID: isid, Port: port, Address: address, Since: time.Now()}
-		return place{n, new(lane)}
+// Open begins a session of who with the logical units of [Target.Map]; one with
+// none is of no use: see [Target.Check]. The ISID, port and address (with the
+// TCP port, for people) are copied to the nexus of each unit.
+func (t *Target) Open(who Initiator, isid [6]byte, port scsi.Port, address string) *Session {
+	at := func(u *Unit) place {
+		n := &scsi.Nexus{Initiator: who.Name, ISID: isid, Port: port, Address: address, Since: time.Now()}
+		return place{n, new(lane), u}
 	}
-	s := &Session{target: t, nexuses: map[uint16]place{}, other: nexus()}
-	for lun, u := range t.luns {
-		n := nexus()
-		s.nexuses[lun] = n
-		u.join(n.Nexus)
+	s := &Session{target: t, who: who, places: map[uint16]place{}, other: at(t.none)}
+	for lun, u := range t.Map(who) {
+		s.places[lun] = at(u)
+	}
+	t.mu.Lock()
+	t.sessions[s.other.Nexus] = s
+	t.mu.Unlock()
+	for _, p := range s.places {
+		p.unit.join(p.Nexus)
 	}
 	return s
+}
+
+// reach returns the logical units of the session whose nexus with t.none is n.
+func (t *Target) reach(n *scsi.Nexus) []uint16 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.sessions[n]; s != nil {
+		return slices.Sorted(maps.Keys(s.places))
+	}
+	return nil // it has ended
 }
 
 // Close ends the session: its tasks are aborted, and when Close returns no
@@ -66,9 +90,12 @@ func (t *Target) Open(initiator string, isid [6]byte, port scsi.Port, address st
 func (s *Session) Close() {
 	s.leave.Do(func() {
 		s.target.none.abort(func(t *Task) bool { return t.Nexus == s.other.Nexus })
-		for lun, n := range s.nexuses {
-			s.target.luns[lun].leave(n.Nexus)
+		for _, p := range s.places {
+			p.unit.leave(p.Nexus)
 		}
+		s.target.mu.Lock()
+		delete(s.target.sessions, s.other.Nexus)
+		s.target.mu.Unlock()
 	})
 }
 
@@ -84,23 +111,29 @@ func (s *Session) Start(lun LUN, t *Task) bool { return s.to(lun, t).submit(t, t
 
 // to returns the unit of lun, or the one that answers for it.
 func (s *Session) to(lun LUN, t *Task) *Unit {
-	n, ok := lun.number()
-	unit := s.target.luns[n]
-	if !ok || unit == nil || t.CDB[0] == reportLUNs {
-		t.Nexus, t.lane = s.other.Nexus, s.other.lane
-		return s.target.none
+	p, ok := s.place(lun)
+	if !ok || t.CDB[0] == reportLUNs {
+		p = s.other
 	}
-	t.Nexus, t.lane = s.nexuses[n].Nexus, s.nexuses[n].lane
-	return unit
+	t.Nexus, t.lane = p.Nexus, p.lane
+	return p.unit
+}
+
+func (s *Session) place(lun LUN) (place, bool) {
+	n, ok := lun.number()
+	if !ok {
+		return place{}, false
+	}
+	p, ok := s.places[n]
+	return p, ok
 }
 
 // ErrNoLUN reports a logical unit that is not there.
 var ErrNoLUN = errors.New("logical unit does not exist")
 
 func (s *Session) unit(lun LUN) (*Unit, *scsi.Nexus, error) {
-	n, ok := lun.number()
-	if u := s.target.luns[n]; ok && u != nil {
-		return u, s.nexuses[n].Nexus, nil
+	if p, ok := s.place(lun); ok {
+		return p.unit, p.Nexus, nil
 	}
 	return nil, nil, ErrNoLUN
 }
@@ -145,11 +178,12 @@ func (s *Session) ResetUnit(lun LUN) error {
 	return u.reset(n, scsi.ErrDeviceReset)
 }
 
-// Reset resets every logical unit (TARGET WARM RESET, TARGET COLD RESET).
+// Reset resets every logical unit of the session (TARGET WARM RESET, TARGET
+// COLD RESET).
 func (s *Session) Reset() error {
 	var errs []error
-	for lun, u := range s.target.luns {
-		errs = append(errs, u.reset(s.nexuses[lun].Nexus, scsi.ErrTargetReset))
+	for _, p := range s.places {
+		errs = append(errs, p.unit.reset(p.Nexus, scsi.ErrTargetReset))
 	}
 	return errors.Join(errs...)
 }

@@ -97,7 +97,7 @@ var isid = [6]byte{0x80, 0, 0, 0, 0, 1}
 
 func open(t *testing.T, tg *target.Target, name string) *target.Session {
 	t.Helper()
-	s := tg.Open(name, isid, scsi.Port{Protocol: scsi.ISCSI}, "test")
+	s := tg.Open(target.Initiator{Name: name}, isid, scsi.Port{Protocol: scsi.ISCSI}, "test")
 	j := submit(s, fast, 25, target.Simple) // takes the power on
 	if r := <-j.ended; r.err != nil && !errors.Is(r.err, scsi.ErrPowerOn) {
 		t.Fatalf("first command = %v", r.err)
@@ -212,7 +212,7 @@ func TestUnitAttentionGoesToTheFirst(t *testing.T) {
 	close(p.hold)
 	tg, _ := newTarget(p, target.UnitOptions{})
 	for range 100 {
-		s := tg.Open("a", [6]byte{1}, scsi.Port{}, "")
+		s := tg.Open(target.Initiator{Name: "a"}, [6]byte{1}, scsi.Port{}, "")
 		first, second := submit(s, read, 0, target.Simple), submit(s, read, 1, target.Simple)
 		if r := <-first.ended; !errors.Is(r.err, scsi.ErrPowerOn) {
 			t.Fatalf("first = %v, want %v", r.err, scsi.ErrPowerOn)
@@ -319,7 +319,7 @@ func TestTaskStuckInStorage(t *testing.T) {
 func TestComingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := func(tg *target.Target, name string) error {
-			s := tg.Open(name, isid, scsi.Port{}, "")
+			s := tg.Open(target.Initiator{Name: name}, isid, scsi.Port{}, "")
 			defer s.Close()
 			return (<-submit(s, fast, 0, target.Simple).ended).err
 		}
@@ -349,7 +349,7 @@ func TestPortMemoryIsBounded(t *testing.T) {
 	p := &probe{}
 	tg, u := newTarget(p, target.UnitOptions{})
 	for i := range 1000 {
-		tg.Open("a", [6]byte{byte(i >> 8), byte(i)}, scsi.Port{}, "").Close()
+		tg.Open(target.Initiator{Name: "a"}, [6]byte{byte(i >> 8), byte(i)}, scsi.Port{}, "").Close()
 	}
 	if n := len(u.Ports()); n > 64 {
 		t.Errorf("%d ports are remembered", n)

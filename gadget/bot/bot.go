@@ -244,7 +244,7 @@ func (t *Transport) nexus() *target.Session {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.session == nil {
-		t.session = t.target.Open(t.o.Host, [6]byte{}, scsi.Port{Protocol: scsi.USB, RelativeID: 1}, "")
+		t.session = t.target.Open(target.Initiator{Name: t.o.Host}, [6]byte{}, scsi.Port{Protocol: scsi.USB, RelativeID: 1}, "")
 	}
 	return t.session
 }

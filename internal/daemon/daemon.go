@@ -25,6 +25,7 @@ import (
 	"spindle/config"
 	"spindle/internal/api/client"
 	"spindle/isostore"
+	"spindle/target/gotgt"
 	"spindle/target/iscsi"
 )
 
@@ -37,6 +38,8 @@ type Options struct {
 	Version string
 	// StopTime is how long initiators have to log out; 5 s when zero.
 	StopTime time.Duration
+
+	hold func(stage string) // tests wait here; nil does not
 }
 
 // A Daemon serves drives from Start to the end of Run.
@@ -47,6 +50,7 @@ type Daemon struct {
 	loop     *loop
 	saver    *saver
 	server   *iscsi.Server
+	gotgt    *gotgt.Engine // serves in place of server; nil without
 	id       identity
 	lock     *os.File
 	library  atomic.Pointer[isostore.Library]
@@ -140,6 +144,9 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	}
 	d.startWatch(d.cfg.Path, d.started)
 	d.fill(ctx)
+	if err := d.startGotgt(); err != nil {
+		return err
+	}
 	d.runDir = filepath.Dir(d.cfg.Daemon.Socket)
 	d.usb = newUSB(d.openCarrier, d.gadgetAlarm, d.log)
 	d.usb.ready = d.gadgetReady

@@ -89,6 +89,7 @@ func (d *Daemon) newDrive(c config.Drive, st *driveState) *drive {
 	log := d.log.With("drive", c.Name)
 	dr := &drive{cfg: c, state: st, changer: changer{
 		missing: make([]string, len(c.Discs)), loaded: make([]atomic.Pointer[opened], len(c.Discs)),
+		opening: make(chan struct{}, maxOpening),
 	}}
 	o := driveOptions(c)
 	serial, naa := d.id.of(c.Name)

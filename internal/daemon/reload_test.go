@@ -102,6 +102,7 @@ func TestBadReloadKeepsLastGood(t *testing.T) {
 		{"unknown key", cd0HasA + "dics = \"a.iso\"\n", `spindle.toml:11: drive.cd0.dics: unknown key (hint: did you mean "disc"?)`},
 		{"missing image", "[drive.cd0]\ndisc = \"d.iso\"\n", `spindle.toml:9: drive.cd0.disc: image "d.iso": file does not exist in`},
 		{"address in use", cd0HasB + "[iscsi]\nlisten = [%q]\n", "in use"},
+		{"another engine", cd0HasB + "[iscsi]\nengine = \"gotgt\"\nexperimental = true\n", "spindle.toml:10: iscsi.engine: which engine serves"},
 		{"address of another machine", cd0HasB + "[iscsi]\nlisten = [\"192.0.2.1:3260\"]\n", "spindle.toml:10: iscsi.listen: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

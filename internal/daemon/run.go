@@ -50,6 +50,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	for _, l := range d.listeners {
 		d.serve(l)
 	}
+	d.serveGotgt(helpers)
 	d.libs.life = helpers
 	d.runLibrary(d.library.Load())
 	d.serving.Go(func() { d.index.Run(helpers) })

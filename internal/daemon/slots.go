@@ -24,7 +24,13 @@ type changer struct {
 	// loaded are the images that hosts last had opened, by slot: the command's
 	// goroutine puts them there before the drive tells that one is in it.
 	loaded []atomic.Pointer[opened]
+
+	opening chan struct{} // a place for each image that is being opened for a host
 }
+
+// maxOpening bounds the images of a drive that are being opened for hosts, of
+// which storage that hangs lets none go: a host may load and abort for ever.
+const maxOpening = 4
 
 // driveOptions are the drive's own of a configuration.
 func driveOptions(c config.Drive) mmcemu.Options {
@@ -60,8 +66,14 @@ func (d *Daemon) slotOpener(dr *drive, c config.Drive, number int) func(context.
 			o   opened
 			err error
 		}
+		select {
+		case dr.changer.opening <- struct{}{}:
+		case <-ctx.Done():
+			return mmcemu.Medium{}, context.Cause(ctx)
+		}
 		done := make(chan result)
 		go func() {
+			defer func() { <-dr.changer.opening }()
 			o, err := d.openReady(ctx, c, name)
 			select {
 			case done <- result{o, err}:

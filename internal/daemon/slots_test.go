@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -38,6 +40,34 @@ func slotsShown(s *client.Status) string {
 func (r *rig) awaitSlots(want string) {
 	r.t.Helper()
 	r.await(want, func(s *client.Status) bool { return slotsShown(s) == want })
+}
+
+// TestOpeningIsBounded: a load waits for its place while storage holds those
+// before it, and ends with its command.
+func TestOpeningIsBounded(t *testing.T) {
+	r := newRig(t)
+	r.start(changer3)
+	var dr *drive
+	r.must(r.d.loop.call(t.Context(), func() { dr = r.d.drive("cd0") }))
+	for range maxOpening {
+		dr.changer.opening <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := r.d.slotOpener(dr, dr.cfg, 1)(ctx)
+		ended <- err
+	}()
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) || len(dr.changer.opening) != maxOpening {
+		t.Errorf("a load without a place: %v, %d are being opened", err, len(dr.changer.opening))
+	}
+	<-dr.changer.opening
+	m, err := r.d.slotOpener(dr, dr.cfg, 1)(t.Context())
+	if err != nil || m.Name != "b.iso" {
+		t.Fatalf("with a place: %q, %v", m.Name, err)
+	}
+	m.Disc.Close()
 }
 
 // TestHostLoadsSlots: what a host loaded is in the drive, in status, and there

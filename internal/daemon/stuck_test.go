@@ -30,7 +30,7 @@ func TestStuckStorage(t *testing.T) {
 	r.start(cd0HasA)
 	held, released := make(deaf), make(ownerOf)
 	unit := target.NewUnit("cd0", held, target.UnitOptions{AbortWait: time.Millisecond})
-	session := target.New("iqn.x", map[uint16]*target.Unit{0: unit}).Open("iqn.a", [6]byte{}, scsi.Port{}, "")
+	session := target.New("iqn.x", map[uint16]*target.Unit{0: unit}).Open(target.Initiator{Name: "iqn.a"}, [6]byte{}, scsi.Port{}, "")
 	session.Submit(target.LUN{}, &target.Task{Owner: released})
 	if err := session.AbortSet(target.LUN{}); !errors.Is(err, target.ErrStuck) {
 		t.Fatalf("AbortSet = %v, want %v", err, target.ErrStuck)

@@ -91,7 +91,8 @@ type Conn struct {
 
 	r       *bufio.Reader
 	in, out []byte   // of a Load
-	head    [48]byte // of the PDU that a Load reads
+	head    [48]byte // of the PDU that a Load or a Session reads
+	short   [64]byte // its data, when it is not longer
 }
 
 // Dial connects to addr.
@@ -105,7 +106,12 @@ func Dial(addr string) (*Conn, error) {
 
 // NewConn returns a Conn on nc.
 func NewConn(nc net.Conn) *Conn {
-	return &Conn{Conn: nc, CmdSN: 1, ITT: 1, r: bufio.NewReaderSize(nc, 64<<10)}
+	return newConn(nc, 64<<10)
+}
+
+// newConn returns a Conn that reads so many bytes ahead.
+func newConn(nc net.Conn, ahead int) *Conn {
+	return &Conn{Conn: nc, CmdSN: 1, ITT: 1, r: bufio.NewReaderSize(nc, ahead)}
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -184,3 +190,17 @@ func (c *Conn) digest(b []byte, what string) error {
 
 // ErrLogin is what a refused login wraps.
 var ErrLogin = errors.New("login refused")
+
+// A LoginError is what came instead of the response that completes a login. It
+// is [ErrLogin].
+type LoginError struct {
+	Op, Flags byte
+	Status    uint16 // class and detail, when Op is LoginResp (RFC 7143, 11.13.5)
+}
+
+func (e *LoginError) Error() string {
+	return fmt.Sprintf("%v: opcode %02x, flags %02x, status %04x", ErrLogin, e.Op, e.Flags, e.Status)
+}
+
+// Unwrap returns ErrLogin.
+func (e *LoginError) Unwrap() error { return ErrLogin }

@@ -53,8 +53,13 @@ func (c *Conn) Login(o Options) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.loggedIn(p)
+}
+
+// loggedIn takes the response that ends a login.
+func (c *Conn) loggedIn(p *PDU) (map[string]string, error) {
 	if p.Op() != LoginResp || p.U16(36) != 0 || p.Header[1]&0x83 != 0x83 {
-		return nil, fmt.Errorf("%w: opcode %02x, flags %02x, status %04x", ErrLogin, p.Op(), p.Header[1], p.U16(36))
+		return nil, &LoginError{p.Op(), p.Header[1], p.U16(36)}
 	}
 	keys := ParseText(p.Data)
 	c.TSIH = p.U16(14)

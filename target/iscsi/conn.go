@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -15,19 +16,21 @@ import (
 // A conn is one TCP connection. Its goroutine reads every PDU and answers what
 // is short; tasks answer from goroutines of their own.
 type conn struct {
-	srv  *Server
-	nc   net.Conn
-	from *address
-	log  *slog.Logger
-	in   wire
-	sess *session // nil until the login is complete
-	p    params
-	cid  uint16
+	srv   *Server
+	nc    net.Conn
+	from  *address
+	log   *slog.Logger
+	in    wire
+	sess  *session // nil until the login is complete
+	p     params
+	cid   uint16
+	group uint16 // portal group tag of the portal that it came in by
 
 	memory   quota // what answers of this connection may borrow
 	text     textExchange
 	begun    bool          // it has a session; srv.mu is over this and ready
 	ready    bool          // in the full feature phase
+	asking   sync.Once     // the one request to log out
 	asked    chan struct{} // closed when the initiator has been asked to log out
 	ended    chan struct{} // closed at the end
 	left     bool          // Logout was answered
@@ -37,8 +40,9 @@ type conn struct {
 	shift    shift
 	own      *task // that the reader executes itself; the reader's alone
 
-	cause atomic.Pointer[error] // why the connection was ended from this side
-	out   writer
+	parting atomic.Pointer[error] // why its session is being ended in good order
+	cause   atomic.Pointer[error] // why the connection was ended from this side
+	out     writer
 }
 
 // errLogout ends a connection as its initiator asked.
@@ -71,6 +75,9 @@ func (c *conn) serve() {
 func (c *conn) end(err error) {
 	if errors.Is(err, errRelieved) {
 		return
+	}
+	if why := c.parting.Load(); why != nil && c.sess != nil {
+		c.part(*why)
 	}
 	c.nc.Close()
 	c.stopPulse()
@@ -164,6 +171,10 @@ const (
 func (c *conn) report(err error) {
 	if cause := c.cause.Load(); cause != nil {
 		err = *cause
+	}
+	if r, ok := errors.AsType[*redirection](err); ok {
+		c.talk(slog.LevelInfo, "initiator sent on", "name", c.p.initiatorName, "target", c.p.targetName, "to", r.address, "permanent", r.loginStatus == loginMovedForGood)
+		return
 	}
 	switch {
 	case c.sess == nil:

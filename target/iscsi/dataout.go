@@ -212,7 +212,7 @@ func (d *dataOut) Read(p []byte) (int, error) {
 				return 0, err
 			}
 		}
-		late := time.AfterFunc(missedPings*t.c.srv.opts.PingInterval, func() { t.c.fail(errNoData) })
+		late := time.AfterFunc(t.c.srv.ping.Load().Timeout, func() { t.c.fail(errNoData) })
 		select {
 		case <-r.arrived:
 			late.Stop()

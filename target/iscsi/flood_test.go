@@ -77,17 +77,17 @@ type namedPipe struct {
 
 func (p namedPipe) RemoteAddr() net.Addr { return p.remote }
 
-// A bubble is a server with default limits under package synctest.
-type bubble struct {
+// A flood is a server with default limits under package synctest.
+type flood struct {
 	t   *testing.T
 	l   *pipeListener
 	srv *iscsi.Server
 	log journal
 }
 
-func inServerBubble(t *testing.T, f func(t *testing.T, b *bubble)) {
+func inServerBubble(t *testing.T, f func(t *testing.T, b *flood)) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &bubble{t: t, l: &pipeListener{make(chan net.Conn), make(chan struct{})}}
+		b := &flood{t: t, l: &pipeListener{make(chan net.Conn), make(chan struct{})}}
 		b.srv = iscsi.NewServer(iscsi.Options{Log: slog.New(&b.log)})
 		unit := target.NewUnit("cd0", &disk{}, target.UnitOptions{})
 		b.srv.Set(iscsi.Settings{Exports: []iscsi.Export{{Target: target.New(iqn, map[uint16]*target.Unit{0: unit})}}})
@@ -100,14 +100,14 @@ func inServerBubble(t *testing.T, f func(t *testing.T, b *bubble)) {
 }
 
 // dial returns a connection from an address.
-func (b *bubble) dial(from string) *initiator.Conn {
+func (b *flood) dial(from string) *initiator.Conn {
 	ours, theirs := net.Pipe()
 	b.l.conns <- namedPipe{theirs, &net.TCPAddr{IP: net.ParseIP(from), Port: 1000}}
 	return initiator.NewConn(ours)
 }
 
 // login logs in and out, and returns the status.
-func (b *bubble) login(from string) uint16 {
+func (b *flood) login(from string) uint16 {
 	b.t.Helper()
 	c := b.dial(from)
 	defer func() {
@@ -125,7 +125,7 @@ func (b *bubble) login(from string) uint16 {
 // An address that logs in all the time is refused beyond its rate, another one
 // is not, and the log of it is short and tells of all.
 func TestDefaultLoginRate(t *testing.T) {
-	inServerBubble(t, func(t *testing.T, b *bubble) {
+	inServerBubble(t, func(t *testing.T, b *flood) {
 		l := iscsi.DefaultLimits()
 		good := func(from string) (n int) {
 			for b.login(from) == 0 {
@@ -174,7 +174,7 @@ func TestDefaultLoginRate(t *testing.T) {
 // it comes, and when it says nothing.
 func TestDefaultFirstRequestTimeout(t *testing.T) {
 	for _, each := range []time.Duration{time.Hour, 100 * time.Millisecond, time.Second} {
-		inServerBubble(t, func(t *testing.T, b *bubble) {
+		inServerBubble(t, func(t *testing.T, b *flood) {
 			c := b.dial("192.0.2.1")
 			start := time.Now()
 			request := c.Marshal(c.LoginRequest(initiator.Options{Target: iqn}))
@@ -187,7 +187,7 @@ func TestDefaultFirstRequestTimeout(t *testing.T) {
 			if d := time.Since(start); d < 5*time.Second || d > 5*time.Second+each {
 				t.Errorf("a byte each %v: closed after %v, want 5s", each, d)
 			}
-			synctest.Wait()
+			synctest.Wait() // it is logged after the close
 			if lines, _ := b.log.take(); len(lines) != 1 || !strings.Contains(lines[0], "limit=first_request_timeout value=5s") {
 				t.Errorf("lines %q, want one of first_request_timeout", lines)
 			}
@@ -197,7 +197,7 @@ func TestDefaultFirstRequestTimeout(t *testing.T) {
 
 // A connection over a limit that says nothing is closed soon.
 func TestRefusedConnectionThatSaysNothing(t *testing.T) {
-	inServerBubble(t, func(t *testing.T, b *bubble) {
+	inServerBubble(t, func(t *testing.T, b *flood) {
 		for n := range iscsi.DefaultLimits().ConnectionsPerAddress {
 			c := b.dial("192.0.2.1")
 			if _, err := c.Login(port(n)); err != nil {

@@ -220,6 +220,7 @@ func send(t testing.TB, c *initiator.Conn, p *initiator.PDU) {
 
 // exported is settings with these targets, open to all.
 func exported(list ...*target.Target) (s iscsi.Settings) {
+	s.Limits = wide
 	for _, t := range list {
 		s.Exports = append(s.Exports, iscsi.Export{Target: t})
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"spindle/target/iscsi/chap"
 )
 
 // Sizes that this target declares or agrees to, in bytes.
@@ -66,7 +68,7 @@ var keys = []key{
 		}
 		return ""
 	}},
-	{"AuthMethod", true, choose(nil, "None")},
+	{"AuthMethod", true, nil}, // see security.go
 	{"HeaderDigest", true, choose(func(p *params, v string) { p.headerDigest = v == "CRC32C" }, "CRC32C", "None")},
 	{"DataDigest", true, choose(func(p *params, v string) { p.dataDigest = v == "CRC32C" }, "CRC32C", "None")},
 	{"TaskReporting", true, choose(nil, "RFC3720")},
@@ -202,7 +204,7 @@ func parseText(data []byte) ([]pair, error) {
 		switch {
 		case !ok || name == "":
 			return nil, fmt.Errorf("%w: %.40q is not key=value", errText, item)
-		case len(name) > maxKeyLen || len(value) > maxValLen:
+		case len(name) > maxKeyLen || len(value) > valueLimit(name):
 			return nil, fmt.Errorf("%w: key %.40q is too long or its value is", errText, name)
 		case seen[name]:
 			return nil, fmt.Errorf("%w: key %q came twice", errText, name)
@@ -211,6 +213,15 @@ func parseText(data []byte) ([]pair, error) {
 		list = append(list, pair{name, value})
 	}
 	return list, nil
+}
+
+// valueLimit is how long the value of a key may be. Those of RFC 7143, 12.1.3,
+// that are binary are longer than others.
+func valueLimit(name string) int {
+	if name == "CHAP_C" || name == "CHAP_R" {
+		return chap.MaxText
+	}
+	return maxValLen
 }
 
 func appendPair(b []byte, name, value string) []byte {

@@ -106,17 +106,22 @@ func (c *conn) talk(level slog.Level, what string, args ...any) {
 	}
 }
 
-// reportStranger logs once why a connection has no session.
-func (c *conn) reportStranger(err error) {
+// reportStranger logs once why a connection has no session; more is what is
+// known of it.
+func (c *conn) reportStranger(err error, more ...any) {
 	if c.reported {
 		return
 	}
 	c.reported = true
-	over, ok := errors.AsType[*overLimit](err)
-	switch {
-	case !ok && c.srv.mayLog(limitNone, c.from, c.nc.RemoteAddr()):
-		c.log.Warn("connection dropped", "reason", err)
-	case ok && c.srv.mayLog(over.by, c.from, c.nc.RemoteAddr()):
-		c.log.Warn("connection refused", "reason", err, "name", c.p.initiatorName, "limit", limitRows[over.by].key, "value", over.value)
+	by, what := limitNone, "connection dropped"
+	if _, ok := errors.AsType[loginStatus](err); ok {
+		what = "login refused"
+	}
+	if over, ok := errors.AsType[*overLimit](err); ok {
+		by, what = over.by, "connection refused"
+		more = append(more, "limit", limitRows[by].key, "value", over.value)
+	}
+	if c.srv.mayLog(by, c.from, c.nc.RemoteAddr()) {
+		c.log.Warn(what, append(more, "reason", err)...)
 	}
 }

@@ -1,10 +1,10 @@
 package iscsi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -28,10 +28,13 @@ type loginStatus uint16
 
 const (
 	loginSuccess        loginStatus = 0x0000
+	loginMoved          loginStatus = 0x0101
+	loginMovedForGood   loginStatus = 0x0102
 	loginInitiatorError loginStatus = 0x0200
 	loginAuthFailed     loginStatus = 0x0201
 	loginForbidden      loginStatus = 0x0202
 	loginNotFound       loginStatus = 0x0203
+	loginRemoved        loginStatus = 0x0204
 	loginBadVersion     loginStatus = 0x0205
 	loginTooMany        loginStatus = 0x0206
 	loginMissing        loginStatus = 0x0207
@@ -41,8 +44,6 @@ const (
 	loginOutOfResources loginStatus = 0x0302
 
 	versionRFC7143 = 0
-	portalGroupTag = 1
-	relativePort   = 1
 	firstStatSN    = 1
 	maxNameLen     = 223 // bytes of an iSCSI name (RFC 7143, 4.2.7.1)
 
@@ -51,10 +52,13 @@ const (
 )
 
 var loginStatusNames = map[loginStatus]string{
+	loginMoved:          "target moved temporarily",
+	loginMovedForGood:   "target moved permanently",
 	loginInitiatorError: "initiator error",
 	loginAuthFailed:     "authentication failure",
 	loginForbidden:      "authorization failure",
 	loginNotFound:       "target not found",
+	loginRemoved:        "target removed",
 	loginBadVersion:     "unsupported version",
 	loginTooMany:        "too many connections",
 	loginMissing:        "missing parameter",
@@ -63,6 +67,8 @@ var loginStatusNames = map[loginStatus]string{
 	loginUnavailable:    "service unavailable",
 	loginOutOfResources: "out of resources",
 }
+
+func (s loginStatus) class() byte { return byte(s >> 8) }
 
 func (s loginStatus) Error() string {
 	return fmt.Sprintf("login status %02x%02x, %s", byte(s>>8), byte(s), loginStatusNames[s])
@@ -82,6 +88,10 @@ type exchange struct {
 	count    int
 	named    bool // the keys of the first request were checked
 	told     bool // our declarations were sent
+
+	target   *target.Target // nil for discovery
+	security security
+	user     string // that the initiator says it is
 }
 
 // login runs the login phase (RFC 7143, 6.3). On success the session exists
@@ -101,9 +111,7 @@ func (c *conn) login() error {
 		}
 		done, err := x.take(&h)
 		if status, ok := errors.AsType[loginStatus](err); ok {
-			c.reportStranger(err) // now: the initiator may be long in going
-			x.respond(&h, status, 0, nil)
-			c.linger()
+			x.refuse(&h, status, err)
 			return err
 		}
 		if done || err != nil {
@@ -165,12 +173,12 @@ func (x *exchange) step(h *header, data []byte) (done bool, err error) {
 		return false, fmt.Errorf("%w: %w", loginInitiatorError, err)
 	}
 	x.text = x.text[:0]
-	answer, err := x.negotiate(pairs)
+	answer, err := x.negotiate(pairs, h.flags()&flagFinal != 0)
 	if err != nil {
 		return false, err
 	}
 	next, flags := h.flags()&stageMask, x.stage<<stageShift
-	if h.flags()&flagFinal == 0 {
+	if h.flags()&flagFinal == 0 || x.security.pending() {
 		return false, x.respond(h, loginSuccess, flags, answer)
 	}
 	flags |= flagFinal | next
@@ -208,12 +216,16 @@ func (x *exchange) check(h *header) error {
 }
 
 // negotiate applies the keys of a request and returns the answer.
-func (x *exchange) negotiate(pairs []pair) ([]byte, error) {
+func (x *exchange) negotiate(pairs []pair, transit bool) ([]byte, error) {
 	p, was := &x.c.p, x.c.p
 	var answer []byte
+	var security []pair
 	for _, kv := range pairs {
 		k := findKey(kv.name)
 		switch {
+		case isSecurityKey(kv.name):
+			security = append(security, kv) // when the target is known
+			continue
 		case kv.value == reject || kv.value == notUnderstood || kv.value == "Irrelevant":
 			continue // an answer to a key of ours: we send declarations only
 		case k == nil:
@@ -232,14 +244,22 @@ func (x *exchange) negotiate(pairs []pair) ([]byte, error) {
 		return nil, fmt.Errorf("%w: InitiatorName, TargetName or SessionType changed during the login", loginInitiatorError)
 	}
 	if !x.named {
-		if err := x.checkNames(); err != nil {
+		if err := cmp.Or(x.checkNames(), x.checkAccess()); err != nil {
+			return nil, err
+		}
+		if err := x.redirect(); err != nil {
 			return nil, err
 		}
 		x.named = true
 		if !p.discovery {
-			answer = appendPair(answer, "TargetPortalGroupTag", strconv.Itoa(portalGroupTag))
+			answer = appendPair(answer, "TargetPortalGroupTag", strconv.Itoa(int(x.c.group)))
 		}
 	}
+	more, err := x.authenticate(security, transit)
+	if err != nil {
+		return nil, err
+	}
+	answer = append(answer, more...)
 	if x.stage == stageOperational && !x.told {
 		x.told = true
 		answer = appendPair(answer, "MaxRecvDataSegmentLength", strconv.Itoa(ourMaxRecv))
@@ -257,8 +277,6 @@ func refusedKey(kv pair, answer string) error {
 		return nil
 	}
 	switch kv.name {
-	case "AuthMethod":
-		return fmt.Errorf("%w: AuthMethod=%s; this target offers None", loginAuthFailed, kv.value)
 	case "SessionType":
 		return fmt.Errorf("%w: SessionType=%s", loginBadSessionType, kv.value)
 	case "MaxRecvDataSegmentLength": // a declaration: there is nothing to negotiate
@@ -278,12 +296,8 @@ func (x *exchange) checkNames() error {
 		return fmt.Errorf("%w: name longer than %d bytes", loginInitiatorError, maxNameLen)
 	case strings.ContainsFunc(p.initiatorName, unprintable):
 		return fmt.Errorf("%w: InitiatorName=%q", loginInitiatorError, p.initiatorName)
-	case p.discovery:
-		return nil
-	case p.targetName == "":
+	case !p.discovery && p.targetName == "":
 		return fmt.Errorf("%w: TargetName", loginMissing)
-	case x.c.srv.target(p.targetName) == nil:
-		return fmt.Errorf("%w: %s", loginNotFound, p.targetName)
 	}
 	return nil
 }
@@ -296,38 +310,34 @@ func unprintable(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneErro
 func (x *exchange) finish(h *header, flags byte, answer []byte) error {
 	c := x.c
 	s := newSession(c, h.cmdSN())
-	s.initiator, s.isid = c.p.initiatorName, h.isid()
+	s.initiator, s.who, s.isid = c.p.initiatorName, c.who(), h.isid()
 	if h.tsih() != 0 {
 		return c.srv.joinSession(s.initiator, s.isid, h.tsih())
 	}
-	if !c.p.discovery {
-		s.target = c.srv.target(c.p.targetName)
-		if s.target == nil {
-			return loginNotFound
-		}
-	}
+	s.target, s.user = x.target, x.security.user
 	if err := c.srv.begin(s); err != nil {
 		return err
 	}
-	if s.target != nil {
-		s.nexus = s.target.Open(s.initiator, s.isid, x.port(), c.nc.RemoteAddr().String())
-	}
 	c.sess = s
+	if err := c.srv.open(s, x.port()); err != nil {
+		return err
+	}
 	if err := x.respond(h, loginSuccess, flags, answer); err != nil {
 		return err
 	}
 	c.in.headerDigest, c.in.dataDigest = c.p.headerDigest, c.p.dataDigest
 	c.log = c.log.With("name", s.initiator)
-	c.talk(slog.LevelInfo, "session began", "target", c.p.targetName, "discovery", c.p.discovery, "alias", c.p.initiatorAlias)
+	c.talk(slog.LevelInfo, "session began", "target", c.p.targetName, "discovery", c.p.discovery, "user", s.user, "alias", c.p.initiatorAlias)
 	return nil
 }
 
+// port is the target port: a portal group of the target (RFC 7143, 4.4.1).
 func (x *exchange) port() scsi.Port {
 	return scsi.Port{
 		Protocol:   scsi.ISCSI,
-		Name:       fmt.Sprintf("%s,t,0x%04x", x.c.p.targetName, portalGroupTag),
-		RelativeID: relativePort,
-		Group:      portalGroupTag,
+		Name:       fmt.Sprintf("%s,t,0x%04x", x.c.p.targetName, x.c.group),
+		RelativeID: x.c.group,
+		Group:      x.c.group,
 	}
 }
 
@@ -339,15 +349,6 @@ func (x *exchange) respond(h *header, status loginStatus, flags byte, text []byt
 		r.put16(14, s.tsih)
 	}
 	return x.c.out.send(&r, statAdvance, text)
-}
-
-// targetAddress is the portal that the initiator sees, as SendTargets says it.
-// The zone of an IPv6 address is ours, and means nothing to another machine.
-func targetAddress(a net.Addr) string {
-	if tcp, ok := a.(*net.TCPAddr); ok {
-		a = &net.TCPAddr{IP: tcp.IP, Port: tcp.Port}
-	}
-	return fmt.Sprintf("%s,%d", a, portalGroupTag)
 }
 
 var _ target.Owner = (*task)(nil)

@@ -8,6 +8,7 @@ package iscsi
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,12 +21,12 @@ import (
 	"time"
 
 	"spindle/target"
+	"spindle/target/iscsi/chap"
 )
 
 // Options are the settings of a Server. The zero value of each is a default.
 type Options struct {
-	Log          *slog.Logger  // discards when nil
-	PingInterval time.Duration // quiet time before a NOP-In; 30 s
+	Log *slog.Logger // discards when nil
 }
 
 // A Server serves targets on listeners.
@@ -36,7 +37,13 @@ type Server struct {
 	running sync.WaitGroup
 	beat    atomic.Int64
 
-	watching  atomic.Bool
+	watching atomic.Bool
+	ping     atomic.Pointer[Ping] // of settings, complete
+
+	challenger *chap.Challenger
+	noSecret   [16]byte // of users that are not there
+	penalties  penalties
+
 	limits    atomic.Pointer[Limits] // complete
 	addresses addresses
 	ledger    ledger
@@ -44,6 +51,7 @@ type Server struct {
 	mu        sync.Mutex
 	settings  Settings
 	exports   map[string]*Export // those of settings, by target name
+	removed   removal
 	sessions  map[portKey]*session
 	tsihs     map[uint16]*session
 	lastTSIH  uint16
@@ -55,11 +63,13 @@ type Server struct {
 }
 
 // A portKey identifies an iSCSI initiator port at a target: a login with the
-// key of a session takes that session's place (RFC 7143, 6.3.5).
+// key of a session takes that session's place (RFC 7143, 6.3.5). A portal group
+// is a target port: one ISID may be in use at each.
 type portKey struct {
 	initiator string
 	isid      [6]byte
 	target    string
+	group     uint16
 }
 
 // NewServer returns a server without targets.
@@ -67,12 +77,13 @@ func NewServer(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	setDefault(&o.PingInterval, 30*time.Second)
 	s := &Server{
-		opts: o, memory: &budget{},
+		opts: o, memory: &budget{}, challenger: chap.NewChallenger(),
 		exports: map[string]*Export{}, sessions: map[portKey]*session{}, tsihs: map[uint16]*session{},
 		conns: map[*conn]struct{}{}, away: map[net.Conn]struct{}{}, listeners: map[net.Listener]struct{}{},
 	}
+	rand.Read(s.noSecret[:])
+	s.ping.Store(new(Ping{}.complete()))
 	s.addresses.known = map[netip.Prefix]*address{}
 	s.setLimits(Limits{})
 	s.tasks.New = func() any { return new(task) }
@@ -85,24 +96,6 @@ func setDefault[T comparable](v *T, d T) {
 	if *v == zero {
 		*v = d
 	}
-}
-
-// portals returns the addresses by which the initiator that came in at local
-// can reach the server: that one, and every listener bound to one address.
-func (s *Server) portals(local net.Addr) []net.Addr {
-	list := []net.Addr{local}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for l := range s.listeners {
-		a, ok := l.Addr().(*net.TCPAddr)
-		if ok && !a.IP.IsUnspecified() && a.String() != local.String() {
-			list = append(list, a)
-		}
-	}
-	slices.SortFunc(list[1:], func(a, b net.Addr) int {
-		return slices.Compare([]byte(a.String()), []byte(b.String()))
-	})
-	return list
 }
 
 // ErrStopped is what Serve returns after Shutdown.
@@ -133,7 +126,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
-			s.start(nc)
+			s.start(nc, groupOf(l))
 		case ctx.Err() != nil, errors.Is(err, net.ErrClosed):
 			return ErrStopped
 		case isTimeout(err):
@@ -170,7 +163,8 @@ func (s *Server) forget(l net.Listener) {
 // LastTurn returns when an accept loop last turned, for a watchdog.
 func (s *Server) LastTurn() time.Time { return time.Unix(0, s.beat.Load()) }
 
-func (s *Server) start(nc net.Conn) {
+func (s *Server) start(nc net.Conn, group uint16) {
+	setKeepAlive(nc)
 	l := s.limits.Load()
 	a, fits := s.addresses.enter(nc.RemoteAddr(), l)
 	s.mu.Lock()
@@ -184,7 +178,7 @@ func (s *Server) start(nc net.Conn) {
 	case len(s.conns) >= l.Connections:
 		s.turnAway(nc, a, l.over(limitConnections, loginOutOfResources))
 	default:
-		s.admit(nc, a)
+		s.admit(nc, a, group)
 		return
 	}
 	if fits {
@@ -193,9 +187,9 @@ func (s *Server) start(nc net.Conn) {
 }
 
 // admit serves nc. s.mu is held.
-func (s *Server) admit(nc net.Conn, a *address) {
+func (s *Server) admit(nc net.Conn, a *address, group uint16) {
 	c := newConn(s, nc)
-	c.from = a
+	c.group, c.from = group, a
 	s.conns[c] = struct{}{}
 	s.running.Go(c.serve)
 }
@@ -217,8 +211,8 @@ func (s *Server) begin(n *session) error {
 			return loginUnavailable
 		}
 		if n.target != nil && !s.serves(n.target) {
-			s.mu.Unlock()
-			return loginNotFound // removed since the login began
+			defer s.mu.Unlock()
+			return s.absent(n.target.Name) // removed since the login began
 		}
 		old := s.sessions[n.key()]
 		if old == nil {
@@ -234,11 +228,11 @@ func (s *Server) begin(n *session) error {
 
 var (
 	errReinstated = errors.New("the initiator logged in again")
-	errDropped    = errors.New("the target was reset or removed")
+	errDropped    = errors.New("the target was reset")
 )
 
 func (n *session) key() portKey {
-	k := portKey{initiator: n.initiator, isid: n.isid}
+	k := portKey{initiator: n.initiator, isid: n.isid, group: n.conn.group}
 	if n.target != nil {
 		k.target = n.target.Name
 	}
@@ -305,6 +299,7 @@ type SessionInfo struct {
 	Initiator string `json:"initiator"`
 	Address   string `json:"address"`
 	Target    string `json:"target,omitempty"`
+	User      string `json:"user,omitempty"` // that CHAP authenticated
 	TSIH      uint16 `json:"tsih"`
 }
 
@@ -315,7 +310,7 @@ func (s *Server) Sessions() []SessionInfo {
 	var list []SessionInfo
 	for _, tsih := range slices.Sorted(maps.Keys(s.tsihs)) {
 		n := s.tsihs[tsih]
-		list = append(list, SessionInfo{n.initiator, n.conn.nc.RemoteAddr().String(), n.key().target, tsih})
+		list = append(list, SessionInfo{n.initiator, n.conn.nc.RemoteAddr().String(), n.key().target, n.user, tsih})
 	}
 	return list
 }

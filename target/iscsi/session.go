@@ -16,8 +16,10 @@ const maxImmediate = 8
 type session struct {
 	conn      *conn
 	target    *target.Target  // nil for discovery
-	nexus     *target.Session // nil for discovery
+	nexus     *target.Session // nil for discovery; srv.mu is over setting it
 	initiator string
+	who       target.Initiator // with initiator as its name
+	user      string           // that CHAP authenticated; empty without
 	isid      [6]byte
 	tsih      uint16
 	ended     chan struct{} // closed when nothing of the session is left

@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// asyncLogout asks an initiator to log out within a time (RFC 7143, 11.9.1).
-const asyncLogout = 1
-
 var errShutdown = errors.New("the server stops")
 
 // Shutdown stops accepting, asks every initiator to log out, waits for them
@@ -30,7 +27,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 		switch {
 		case again: // they are being asked
 		case c.ready:
-			go c.askLogout(ctx)
+			go c.askLogout(left(ctx))
 		case !c.begun: // one whose login is being answered asks when it is in: see enter
 			c.fail(errShutdown)
 		}
@@ -83,24 +80,33 @@ func (s *Server) closeAll() {
 func (s *Server) enter(c *conn) {
 	s.mu.Lock()
 	c.ready = true
-	stopping, ctx := s.stopping, s.stopBy
+	stopping, ctx, moved := s.stopping, s.stopBy, s.moved(c)
 	s.mu.Unlock()
-	if stopping {
-		go c.askLogout(ctx)
+	switch {
+	case stopping:
+		go c.askLogout(left(ctx))
+	case moved: // while it logged in
+		go c.sendOn()
 	}
 }
 
-// askLogout sends the request.
-func (c *conn) askLogout(ctx context.Context) {
-	defer close(c.asked)
-	seconds := uint16(1)
+// left is how long it is until ctx is done; at most ten minutes.
+func left(ctx context.Context) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
-		seconds = uint16(max(1, min(time.Until(deadline).Seconds(), 600)))
+		return min(time.Until(deadline), 10*time.Minute)
 	}
-	var h header
-	h.start(opAsync, flagFinal)
-	h.put32(16, noTag)
-	h[36] = asyncLogout
-	h.put16(42, seconds) // Parameter3: seconds until the connection is dropped
-	c.out.send(&h, statAdvance, nil)
+	return 0
+}
+
+// askLogout sends the request, once to a connection.
+func (c *conn) askLogout(within time.Duration) {
+	c.asking.Do(func() {
+		defer close(c.asked)
+		var h header
+		h.start(opAsync, flagFinal)
+		h.put32(16, noTag)
+		h[36] = asyncLogout
+		h.put16(42, uint16(max(1, within.Seconds()))) // Parameter3: seconds until the connection is dropped
+		c.out.send(&h, statAdvance, nil)
+	})
 }

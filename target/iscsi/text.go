@@ -103,15 +103,15 @@ func (c *conn) sendTargets(b []byte, value string) []byte {
 	case value == "" && c.p.discovery:
 		return appendPair(b, "SendTargets", reject)
 	}
-	for _, name := range c.srv.targetNames() {
+	for _, name := range c.srv.targetNames(c.sess.who) {
 		switch {
 		case value == "All", value == name && c.p.discovery, name == c.p.targetName && (value == "" || value == name):
 		default:
 			continue
 		}
 		b = appendPair(b, "TargetName", name)
-		for _, a := range c.srv.portals(c.nc.LocalAddr()) {
-			b = appendPair(b, "TargetAddress", targetAddress(a))
+		for _, a := range c.srv.portals(c) {
+			b = appendPair(b, "TargetAddress", a.String())
 		}
 	}
 	return b

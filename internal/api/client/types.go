@@ -51,6 +51,8 @@ type Drive struct {
 	Slots   []Slot   `json:"slots,omitempty"` // of a changer, by number from 0
 	// Warnings are what is odd about the disc, as that it is truncated.
 	Warnings []string `json:"warnings,omitempty"`
+	// Redirect is host:port of the server that its hosts are sent to.
+	Redirect string `json:"redirect,omitempty"`
 }
 
 // A Slot is a place of a changer for one disc.
@@ -93,6 +95,7 @@ type Session struct {
 	Initiator string `json:"initiator"`
 	Address   string `json:"address"`
 	Target    string `json:"target,omitempty"` // none in a discovery session
+	User      string `json:"user,omitempty"`   // that CHAP authenticated
 	TSIH      uint16 `json:"tsih"`
 }
 
