@@ -51,7 +51,7 @@ var limitRanges = []struct {
 	{key: "logins_per_second", number: func(l *Limits) *int { return &l.LoginsPerSecond }, min: 1, max: 1e6, hint: "it is for each address on its own"},
 	{key: "login_burst", number: func(l *Limits) *int { return &l.LoginBurst }, min: 1, max: 1e6, hint: "it is for each address on its own"},
 	{key: "window", number: func(l *Limits) *int { return &l.Window }, min: 1, max: 1024, hint: "Linux has 32 commands of a drive under way"},
-	{key: "queue", number: func(l *Limits) *int { return &l.Queue }, min: 1, max: 1 << 20, hint: "a command that waits takes some 8 KiB"},
+	{key: "queue", number: func(l *Limits) *int { return &l.Queue }, min: 1, max: 1 << 20, hint: "a command that waits takes some 5 KiB"},
 	{key: "memory", size: func(l *Limits) *int64 { return &l.Memory }, min: 1 << 20, max: 1 << 40, hint: `write it as "48MiB": one connection takes up to 512 KiB of it`},
 	{key: "unsolicited_memory", size: func(l *Limits) *int64 { return &l.UnsolicitedMemory }, min: 1 << 20, max: 1 << 40, hint: `write it as "16MiB": one command takes up to 64 KiB of it`},
 	{key: "text", size: func(l *Limits) *int64 { return &l.Text }, min: 1 << 10, max: 1 << 20, hint: `write it as "16KiB": a host's login has less than 1 KiB`},

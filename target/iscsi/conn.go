@@ -174,7 +174,7 @@ func (c *conn) report(err error) {
 		err = *cause
 	}
 	if r, ok := errors.AsType[*redirection](err); ok {
-		c.log.Info("initiator sent on", "name", c.p.initiatorName, "target", c.p.targetName, "to", r.address, "permanent", r.loginStatus == loginMovedForGood)
+		c.talk(slog.LevelInfo, "initiator sent on", "name", c.p.initiatorName, "target", c.p.targetName, "to", r.address, "permanent", r.loginStatus == loginMovedForGood)
 		return
 	}
 	switch {
