@@ -41,13 +41,13 @@ func TestPenaltyForgotten(t *testing.T) {
 		var p penalties
 		refuse := func(want time.Duration) {
 			t.Helper()
-			wait, done := p.begin(address(1))
+			wait, done := p.begin(hostAddress(1))
 			if done(); wait != want {
 				t.Errorf("a refusal waits for %v, want %v", wait, want)
 			}
 		}
 		for range 4 {
-			p.begin(address(1))
+			p.begin(hostAddress(1))
 		}
 		refuse(2 * time.Second) // the fifth
 		scsitest.Pause(t.Context(), 2*penaltyForget)
