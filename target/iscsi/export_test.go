@@ -1,5 +1,11 @@
 package iscsi
 
+import "time"
+
+// SetStarvation changes how long an answer waits for hoarded memory, before
+// the server serves.
+func (s *Server) SetStarvation(d time.Duration) { s.memory.total.patience = d }
+
 // WaitForMemory returns how many answers wait for memory that all share.
 func (s *Server) WaitForMemory() int {
 	q := &s.memory.total

@@ -73,6 +73,7 @@ func NewServer(o Options) *Server {
 		exports: map[string]*Export{}, sessions: map[portKey]*session{}, tsihs: map[uint16]*session{},
 		conns: map[*conn]struct{}{}, listeners: map[net.Listener]struct{}{},
 	}
+	s.memory.total.starved, s.memory.total.patience = s.dropStuck, starvation
 	s.tasks.New = func() any { return new(task) }
 	s.beat.Store(time.Now().UnixNano())
 	return s
