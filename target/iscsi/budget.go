@@ -2,7 +2,9 @@ package iscsi
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 )
 
 // Sizes of the memory that answers are made in, in bytes.
@@ -94,4 +96,23 @@ func (b *budget) giveUnasked(share *quota, c *chunk) {
 	b.pools[c.class].Put(c)
 	b.unasked.release(classes[c.class])
 	share.release(classes[c.class])
+}
+
+// starvation is how long an answer waits for memory that hosts hold which take
+// nothing of what they asked for: a third of the time that Linux gives a command.
+const starvation = 10 * time.Second
+
+var errHoards = errors.New("the initiator takes nothing of what it asked for, and others wait for the memory")
+
+// dropStuck ends the connections whose writes have not gone on for so long.
+// Their initiators log in again when they go on.
+func (s *Server) dropStuck() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for c := range s.conns {
+		if c.out.stuckFor(now) >= s.memory.total.patience {
+			c.fail(errHoards)
+		}
+	}
 }

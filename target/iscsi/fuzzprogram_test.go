@@ -134,6 +134,7 @@ func (p *player) leave() {
 	if !p.in || p.astray || p.ended || p.stalled() || p.over() {
 		return
 	}
+	p.flips, p.flip, p.cut = nil, [2]byte{}, 0
 	p.send(initiator.New(initiator.Logout|initiator.Immediate, 0x80).Put32(16, 0x7FFFFFFF).Put32(24, p.CmdSN))
 	if !p.rx.wait(func() bool { return false }) {
 		p.t.Errorf("the connection goes on after a logout (answered: %v)", p.rx.left)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // A quota is bytes that may be out at once. Those who wait are served first
@@ -16,11 +17,19 @@ type quota struct {
 	size    int // all of it
 	free    int // below zero when size shrank under what is out
 	waiting []*waiter
+
+	// starved is called without mu when the first that waits has waited for
+	// patience, and again after each patience more; nil for nobody.
+	starved  func()
+	patience time.Duration
+	alarm    *time.Timer
+	armed    bool
 }
 
 // A waiter is one who waits, kept by its owner for use after use.
 type waiter struct {
 	need    int
+	since   time.Time
 	granted chan struct{} // of capacity 1
 }
 
@@ -37,6 +46,7 @@ func (q *quota) acquire(ctx context.Context, w *waiter, n int) error {
 	}
 	w.need = n
 	q.waiting = append(q.waiting, w)
+	q.arm(w)
 	q.mu.Unlock()
 	select {
 	case <-w.granted:
@@ -61,6 +71,37 @@ func (q *quota) used() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.size - q.free
+}
+
+// arm has somebody look after w. q.mu is held.
+func (q *quota) arm(w *waiter) {
+	if q.starved == nil {
+		return
+	}
+	w.since = time.Now()
+	if q.armed {
+		return
+	}
+	q.armed = true
+	if q.alarm == nil {
+		q.alarm = time.AfterFunc(q.patience, q.ring)
+	} else {
+		q.alarm.Reset(q.patience)
+	}
+}
+
+// ring looks whether there is progress for as long as anybody waits.
+func (q *quota) ring() {
+	q.mu.Lock()
+	q.armed = len(q.waiting) > 0
+	starving := q.armed && time.Since(q.waiting[0].since) >= q.patience
+	if q.armed {
+		q.alarm.Reset(q.patience)
+	}
+	q.mu.Unlock()
+	if starving {
+		q.starved()
+	}
 }
 
 // tryAcquire takes n bytes if they are free and nobody waits for them.

@@ -36,9 +36,8 @@ type Server struct {
 	tasks   sync.Pool
 	running sync.WaitGroup
 	beat    atomic.Int64
-
-	watching atomic.Bool
-	ping     atomic.Pointer[Ping] // of settings, complete
+	watch   *watch
+	ping    atomic.Pointer[Ping] // of settings, complete
 
 	challenger *chap.Challenger
 	noSecret   [16]byte // of users that are not there
@@ -78,7 +77,7 @@ func NewServer(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		opts: o, memory: &budget{}, challenger: chap.NewChallenger(),
+		opts: o, memory: &budget{}, challenger: chap.NewChallenger(), watch: newWatch(),
 		exports: map[string]*Export{}, sessions: map[portKey]*session{}, tsihs: map[uint16]*session{},
 		conns: map[*conn]struct{}{}, away: map[net.Conn]struct{}{}, listeners: map[net.Listener]struct{}{},
 	}
@@ -86,6 +85,7 @@ func NewServer(o Options) *Server {
 	s.ping.Store(new(Ping{}.complete()))
 	s.addresses.known = map[netip.Prefix]*address{}
 	s.setLimits(Limits{})
+	s.memory.total.starved, s.memory.total.patience = s.dropStuck, starvation
 	s.tasks.New = func() any { return new(task) }
 	s.beat.Store(time.Now().UnixNano())
 	return s
@@ -195,6 +195,7 @@ func (s *Server) admit(nc net.Conn, a *address, group uint16) {
 }
 
 func (s *Server) remove(c *conn) {
+	s.watch.leave(c)
 	s.addresses.leave(c.from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
