@@ -5,6 +5,7 @@
 package pcapng
 
 import (
+	"bufio"
 	"io"
 	"net"
 	"net/netip"
@@ -24,13 +25,13 @@ type Options struct {
 	Client, Server netip.AddrPort
 	Program        string // that captured
 	Comment        string // of the file
-	SnapLen        int    // bytes of a message that are kept; 0 is all
 }
 
 // A Writer writes one TCP connection. It is not for more than one goroutine at
 // once. What was written up to a Flush is a readable file.
 type Writer struct {
 	ng   *pcapgo.NgWriter
+	out  *bufio.Writer // below ng, whose own buffer is small
 	o    Options
 	next [2]uint32 // sequence number of the next byte, of the client and of the server
 	buf  gopacket.SerializeBuffer
@@ -48,14 +49,20 @@ const windowShift = 10
 
 // New writes the head of a file and returns a writer of what follows.
 func New(w io.Writer, o Options) (*Writer, error) {
-	ng, err := pcapgo.NewNgWriterInterface(w, pcapgo.NgInterface{
+	out := bufio.NewWriterSize(w, 2*maxSegment)
+	ng, err := pcapgo.NewNgWriterInterface(out, pcapgo.NgInterface{
 		Name: "spindle", Description: "one session, with made-up Ethernet, IP and TCP headers", LinkType: layers.LinkTypeEthernet,
 	}, pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: o.Program, Comment: o.Comment}})
-	return &Writer{ng: ng, o: o, buf: gopacket.NewSerializeBuffer()}, err
+	return &Writer{ng: ng, out: out, o: o, buf: gopacket.NewSerializeBuffer()}, err
 }
 
 // Flush hands all that was written to the writer below.
-func (w *Writer) Flush() error { return w.ng.Flush() }
+func (w *Writer) Flush() error {
+	if err := w.ng.Flush(); err != nil {
+		return err
+	}
+	return w.out.Flush()
+}
 
 // Open writes the handshake of the connection.
 func (w *Writer) Open(at time.Time) error {

@@ -13,9 +13,19 @@ func TestBuckets(t *testing.T) {
 		took time.Duration
 		want int
 	}{
-		{-time.Second, 0}, {0, 0}, {999 * time.Nanosecond, 0}, {time.Microsecond, 1}, {1999 * time.Nanosecond, 1},
-		{2 * time.Microsecond, 2}, {time.Millisecond, 10}, {1024 * time.Microsecond, 11}, {time.Second, 20},
-		{4194303 * time.Microsecond, 22}, {4194304 * time.Microsecond, 23}, {time.Hour, 23}, {1<<63 - 1, 23},
+		{-time.Second, 0},
+		{0, 0},
+		{999 * time.Nanosecond, 0},
+		{time.Microsecond, 1},
+		{1999 * time.Nanosecond, 1},
+		{2 * time.Microsecond, 2},
+		{time.Millisecond, 10},
+		{1024 * time.Microsecond, 11},
+		{time.Second, 20},
+		{4194303 * time.Microsecond, 22},
+		{4194304 * time.Microsecond, 23},
+		{time.Hour, 23},
+		{1<<63 - 1, 23},
 	} {
 		got := bucketOf(tt.took)
 		if got != tt.want {
