@@ -46,7 +46,12 @@ type Library struct {
 
 // ISCSI is the table [iscsi].
 type ISCSI struct {
-	Listen []string // host:port; empty opens no port
+	Listen    []string          // host:port; empty opens no port
+	Groups    map[string]uint16 // portal group tags of those of Listen that are not in group 1
+	Advertise []Portal          // what initiators are told instead of Listen; empty: the addresses that the server sees
+
+	PingInterval time.Duration // quiet time before an initiator is asked whether it lives; 0: never
+	PingTimeout  time.Duration // how long it may stay quiet then
 }
 
 // Daemon is the table [daemon].
@@ -70,6 +75,9 @@ type Drive struct {
 	EjectWait  time.Duration // how long a verb waits for hosts to let go of the tray
 	UAOnReturn bool          // tell a host that comes back of the power on
 	Target     string        // iSCSI target name; empty for the default one
+
+	Redirect          string // host:port that its initiators are sent to; empty: nowhere
+	RedirectPermanent bool   // they may remember it
 
 	Discs       []string // names of images, one a slot of a changer, "" for an empty one; none for a drive of one disc
 	BlockLength int      // 512 or 2048; 0 for 2048
@@ -156,7 +164,7 @@ func Default() *Config {
 func defaults() *Config {
 	c := &Config{
 		Library: Library{Dirs: []string{"/var/lib/spindle/images"}, Verify: Off, CacheSize: 20 << 30},
-		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260"}},
+		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260"}, PingInterval: 30 * time.Second, PingTimeout: time.Minute},
 		Daemon:  Daemon{State: "/var/lib/spindle", Socket: "/run/spindle/spindle.sock", LogLevel: slog.LevelInfo},
 	}
 	c.Unsaid.Dirs, c.Unsaid.State, c.Unsaid.Socket = true, true, true

@@ -19,7 +19,10 @@ verify = "required"
 cache = "unpacked"
 cache_size = "1.5GiB"
 [iscsi]
-listen = ["127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260"]
+listen = ["127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260,7"]
+advertise = ["203.0.113.5:3260", "[2001:db8::1]:3260,7"]
+ping_interval = "5s"
+ping_timeout = "12s"
 [daemon]
 state = "/s"
 socket = "/run/x.sock"
@@ -37,6 +40,8 @@ eject_wait = "1m"
 ua_on_return = true
 [drive.cd0.iscsi]
 target = "iqn.2026-11.net.example:cd0"
+redirect = "[2001:db8::8]:3260"
+redirect_permanent = true
 [drive.b]
 `
 
@@ -48,13 +53,17 @@ func TestParse(t *testing.T) {
 	want := &Config{
 		Path:    "/etc/spindle.toml",
 		Library: Library{Dirs: []string{"/a", "/etc/images", "/b c"}, Verify: Required, Cache: "/etc/unpacked", CacheSize: 3 << 29},
-		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260"}},
-		Daemon:  Daemon{State: "/s", Socket: "/run/x.sock", LogLevel: slog.LevelDebug, LogJSON: true},
+		ISCSI: ISCSI{
+			Listen:    []string{"127.0.0.1:3260", "[::1]:3260", ":0", "[fe80::1%eth0]:3260", "host.example:3260"},
+			Groups:    map[string]uint16{"host.example:3260": 7},
+			Advertise: []Portal{{"203.0.113.5:3260", 1}, {"[2001:db8::1]:3260", 7}}, PingInterval: 5 * time.Second, PingTimeout: 12 * time.Second,
+		},
+		Daemon: Daemon{State: "/s", Socket: "/run/x.sock", LogLevel: slog.LevelDebug, LogJSON: true},
 		Drives: []Drive{
 			{Name: "b", OnReload: Hold, Eject: Keep, Host: "generic", SwapHold: ByHost, EjectWait: 30 * time.Second},
 			{
 				Name: "cd0", Disc: "debian 12.iso", Medium: "dvd", OnReload: Force, Eject: Remove,
-				Host: "macos", SwapHold: 500 * time.Millisecond, SpinUp: 1500 * time.Millisecond, EjectWait: time.Minute, UAOnReturn: true, Target: "iqn.2026-11.net.example:cd0",
+				Host: "macos", SwapHold: 500 * time.Millisecond, SpinUp: 1500 * time.Millisecond, EjectWait: time.Minute, UAOnReturn: true, Target: "iqn.2026-11.net.example:cd0", Redirect: "[2001:db8::8]:3260", RedirectPermanent: true,
 			},
 		},
 	}
@@ -255,6 +264,10 @@ func TestDiff(t *testing.T) {
 		{"target", func(c *Config) { c.Drives[1].Target = "iqn" }, Changes{Drives: []string{"cd1"}, Target: []string{"cd1"}}},
 		{"renamed", func(c *Config) { c.Drives[1].Name = "cd2" }, Changes{Added: []string{"cd2"}, Removed: []string{"cd1"}}},
 		{"order of addresses", func(c *Config) { c.ISCSI.Listen = []string{":2", ":1"} }, Changes{}},
+		{"portal group", func(c *Config) { c.ISCSI.Groups = map[string]uint16{":1": 2} }, Changes{Network: true}},
+		{"advertised", func(c *Config) { c.ISCSI.Advertise = []Portal{{"192.0.2.1:1", 1}} }, Changes{Network: true}},
+		{"pings", func(c *Config) { c.ISCSI.PingInterval = 0 }, Changes{Network: true}},
+		{"redirect", func(c *Config) { c.Drives[1].Redirect = "192.0.2.1:1" }, Changes{Drives: []string{"cd1"}}},
 		{"addresses", func(c *Config) { c.ISCSI.Listen = nil }, Changes{Listen: true}},
 		{"directories", func(c *Config) { c.Library.Dirs = nil }, Changes{Library: true}},
 		{"verify", func(c *Config) { c.Library.Verify = Required }, Changes{Library: true}},
@@ -280,6 +293,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("[drive.\"\"]\n[drive.a.iscsi]\ntarget = \"x\"\n"))
 	f.Add([]byte("[[drive]]\nx = {a.b = [1, [2]]}\n"))
 	f.Add([]byte("drive.cd0.iscsi.foo.bar = 2026-11-21\n"))
+	f.Add([]byte("[iscsi]\nlisten = [\":1,2\"]\nadvertise = [\"[::1]:1,2\"]\nping_interval = \"0s\"\n[drive.a.iscsi]\nredirect = \"a:1\"\n"))
 	f.Add([]byte("[drive.cd0.usb]\ngadget = \"g0\"\n[gadget.g0]\nvid = 0x1d6b\nusbip = \":3240\"\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("f.toml", data)

@@ -15,13 +15,14 @@ type Changes struct {
 	Target  []string // those of Drives whose target name changed: sessions end
 	Library bool     // the image directories, verify, or the cache
 	Listen  bool     // the addresses
+	Network bool     // anything else of [iscsi]
 	Gadgets bool     // any USB gadget, but for the drives in it
 	Daemon  bool     // state, socket or log
 }
 
 // Empty reports whether nothing changed.
 func (c *Changes) Empty() bool {
-	return len(c.Added)+len(c.Removed)+len(c.Disc)+len(c.Drives) == 0 && !c.Library && !c.Listen && !c.Gadgets && !c.Daemon
+	return len(c.Added)+len(c.Removed)+len(c.Disc)+len(c.Drives) == 0 && !c.Library && !c.Listen && !c.Network && !c.Gadgets && !c.Daemon
 }
 
 // Diff compares two configurations. The order of drives and of addresses does
@@ -31,6 +32,7 @@ func Diff(old, new *Config) Changes {
 		Library: !slices.Equal(old.Library.Dirs, new.Library.Dirs) || old.Library.Verify != new.Library.Verify ||
 			old.Library.Cache != new.Library.Cache || old.Library.CacheSize != new.Library.CacheSize,
 		Listen:  !slices.Equal(slices.Sorted(slices.Values(old.ISCSI.Listen)), slices.Sorted(slices.Values(new.ISCSI.Listen))),
+		Network: !sameNetwork(old.ISCSI, new.ISCSI),
 		Gadgets: !slices.Equal(old.Gadgets, new.Gadgets),
 		Daemon:  old.Daemon != new.Daemon,
 	}

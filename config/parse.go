@@ -70,7 +70,7 @@ func (c *Config) read(top *table) {
 	lib.done()
 
 	iscsi := top.table("iscsi")
-	iscsi.strings("listen", &c.ISCSI.Listen)
+	c.ISCSI.readPortals(iscsi)
 	iscsi.done()
 
 	d := top.table("daemon")
@@ -106,6 +106,8 @@ func readDrive(name string, t *table) Drive {
 	d.readKind(t)
 	iscsi := t.table("iscsi")
 	iscsi.string("target", &d.Target)
+	iscsi.string("redirect", &d.Redirect)
+	iscsi.bool("redirect_permanent", &d.RedirectPermanent)
 	iscsi.done()
 	usb := t.table("usb")
 	usb.string("gadget", &d.Gadget)

@@ -57,13 +57,6 @@ func (c *Config) problems() (errs []*Error) {
 			fail(fmt.Sprintf("%q lies in the image directory %s", c.Library.Cache, dir), "what is unpacked there would be listed: name a directory beside it", "library", "cache")
 		}
 	}
-	for i, addr := range c.ISCSI.Listen {
-		if reason, hint := checkAddress(addr); reason != "" {
-			fail(fmt.Sprintf("address %q: %s", addr, reason), hint, "iscsi", "listen")
-		} else if slices.Contains(c.ISCSI.Listen[:i], addr) {
-			fail(fmt.Sprintf("address %q stands there twice", addr), "", "iscsi", "listen")
-		}
-	}
 	if c.Daemon.State == "" {
 		fail("it is empty", "leave the line out for the default", "daemon", "state")
 	}
@@ -74,6 +67,7 @@ func (c *Config) problems() (errs []*Error) {
 	for i := range c.Drives {
 		errs = append(errs, c.Drives[i].problems(targets)...)
 	}
+	errs = append(errs, c.portalProblems()...)
 	errs = append(errs, c.kindProblems()...)
 	return append(errs, c.usbProblems()...)
 }

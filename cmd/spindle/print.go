@@ -24,6 +24,9 @@ func printStatus(w io.Writer, s *client.Status) {
 		if len(d.Slots) > 0 {
 			fmt.Fprintf(w, "slots: %s: %s\n", d.Name, slotsText(d.Slots))
 		}
+		if d.Redirect != "" {
+			fmt.Fprintf(w, "redirect: %s sends its hosts to %s\n", d.Name, d.Redirect)
+		}
 		if r := d.Request; r != nil {
 			fmt.Fprintf(w, "requested: %s waits to %s until %s, for its hosts to let go\n", d.Name, act(r.Disc), clock(r.Until))
 		}

@@ -36,6 +36,14 @@ func TestNamesOfOthers(t *testing.T) {
 	}
 }
 
+func TestRedirectIsShown(t *testing.T) {
+	var out strings.Builder
+	printStatus(&out, &client.Status{Drives: []client.Drive{{Name: "cd0", Redirect: "192.0.2.8:3260"}}})
+	if want := "redirect: cd0 sends its hosts to 192.0.2.8:3260\n"; !strings.Contains(out.String(), want) {
+		t.Errorf("status %q, want %q", out.String(), want)
+	}
+}
+
 func TestStatesOfImages(t *testing.T) {
 	status := client.Status{Tasks: []client.Task{{Kind: "identify", Done: 5, Total: 20}, {Kind: "verify", Image: "a\n.iso", Done: 1, Total: 3}}}
 	var out strings.Builder

@@ -37,6 +37,8 @@ type Options struct {
 	Version string
 	// StopTime is how long initiators have to log out; 5 s when zero.
 	StopTime time.Duration
+
+	hold func(stage string) // tests wait here; nil does not
 }
 
 // A Daemon serves drives from Start to the end of Run.

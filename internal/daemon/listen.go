@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,8 +26,12 @@ import (
 // turn, so that the watchdog sees that it does.
 type listener struct {
 	net.Listener
-	turn time.Duration
+	turn  time.Duration
+	group atomic.Uint32 // portal group tag
 }
+
+// PortalGroup implements iscsi.Grouped.
+func (l *listener) PortalGroup() uint16 { return uint16(l.group.Load()) }
 
 // SetDeadline ends an Accept: earlier than t when the watchdog wants to know.
 func (l *listener) SetDeadline(t time.Time) error {
@@ -56,7 +61,7 @@ func (d *Daemon) listen() error {
 				apiSocket = l
 			default:
 				d.passed = true
-				d.listeners[l.Addr().String()] = &listener{l, d.systemd.period()}
+				d.listeners[l.Addr().String()] = &listener{Listener: l, turn: d.systemd.period()}
 			}
 		}
 	}
@@ -75,14 +80,15 @@ func (d *Daemon) listen() error {
 }
 
 func (d *Daemon) listenOn(addr string) (*listener, error) {
-	l, err := net.Listen("tcp", addr)
+	// the server sets keepalive on what it accepts, from whomever the listener is
+	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, errTaken(addr, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w (hint: choose an address of this machine with --listen or [iscsi] listen)", err)
 	}
-	return &listener{l, d.systemd.period()}, nil
+	return &listener{Listener: l, turn: d.systemd.period()}, nil
 }
 
 // errTaken is an address in use.

@@ -54,6 +54,13 @@ func (c *change) discard() {
 	}
 }
 
+// hold is where a test holds a reload, as a slow disk or a slow kernel would.
+func (d *Daemon) hold(stage string) {
+	if d.o.hold != nil {
+		d.o.hold(stage)
+	}
+}
+
 // reload reads the configuration and puts it in force, whole or not at all.
 func (d *Daemon) reload(ctx context.Context) error {
 	cfg, err := d.o.Load()
@@ -85,6 +92,7 @@ func (d *Daemon) reload(ctx context.Context) error {
 		})
 		return err
 	}
+	d.hold("prepared")
 	if !d.loop.post(func() { d.apply(c) }) {
 		c.discard()
 		return errStopped
@@ -104,6 +112,7 @@ func (d *Daemon) prepareChange(ctx context.Context, c *change, old *config.Confi
 			return c.cfg.At(err.Error(), "", "library", "dirs")
 		}
 	}
+	d.hold("reading")
 	c.missing = errors.Join(c.library.Check()...)
 	before := d.library.Swap(c.library) // open looks there
 	var errs []error
@@ -185,9 +194,12 @@ func (d *Daemon) apply(c *change) {
 		d.log.Warn("state, socket and log of the configuration change with a restart only")
 	}
 	d.applyListeners(c)
+	d.hold("listeners")
 	d.cfg = c.cfg
 	replaced := d.applyDrives(c)
+	d.hold("drives")
 	d.setTargets()
+	d.hold("targets")
 	d.usb.want(d.wantedGadgets())
 	for _, dr := range replaced {
 		dr.close()

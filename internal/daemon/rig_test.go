@@ -34,6 +34,7 @@ type rig struct {
 	d      *Daemon
 	client *client.Client
 	end    func()
+	hold   func(stage string) // for Options
 }
 
 // newRig makes the directories; start starts the daemon.
@@ -105,6 +106,7 @@ func (r *rig) tryStart() error {
 	d, err := Start(r.t.Context(), Options{
 		Load:     func() (*config.Config, error) { return config.Load(r.path("spindle.toml")) },
 		StopTime: 100 * time.Millisecond,
+		hold:     r.hold,
 	})
 	if err != nil {
 		return err

@@ -38,7 +38,7 @@ func (dr *drive) status() client.Drive {
 	e := dr.emu.Status()
 	s := client.Drive{
 		Name: dr.cfg.Name, State: e.State, Disc: e.Medium, Next: e.Next, Medium: e.Kind,
-		Size: e.Blocks * disc.BlockSize, Target: dr.target.Name, Serial: dr.serial,
+		Size: e.Blocks * disc.BlockSize, Target: dr.target.Name, Redirect: dr.cfg.Redirect, Serial: dr.serial,
 		Holders: holdersOf(e.Holders),
 	}
 	s.Slots = slotsOf(e)

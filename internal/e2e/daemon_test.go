@@ -27,6 +27,7 @@ type daemon struct {
 	args   []string
 	dir    string // of socket and state; short, for a socket's path must be
 	listen string
+	passed *os.File // that it is passed as systemd does; nil: it listens itself
 	log    *os.File
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd has ended
@@ -43,6 +44,11 @@ func serve(t testing.TB, args ...string) *daemon {
 
 func serveOn(t testing.TB, listen string, args ...string) *daemon {
 	t.Helper()
+	return serveWith(t, nil, listen, args...)
+}
+
+func serveWith(t testing.TB, socket *os.File, listen string, args ...string) *daemon {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "e2e")
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +57,7 @@ func serveOn(t testing.TB, listen string, args ...string) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{t: t, args: args, dir: dir, listen: listen, log: log}
+	d := &daemon{t: t, args: args, dir: dir, listen: listen, passed: socket, log: log}
 	t.Cleanup(func() {
 		d.stop()
 		log.Close()
@@ -85,6 +91,11 @@ func (d *daemon) start() {
 	args := append([]string{"serve", "--listen", d.listen, "--state", filepath.Join(d.dir, "state"), "--socket", d.socket()}, d.args...)
 	d.cmd = exec.Command(program(d.t), args...)
 	d.cmd.Env = append(environ(), "NOTIFY_SOCKET="+notify)
+	if d.passed != nil { // what the shell becomes has its number
+		d.cmd = exec.Command("sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`, program(d.t)}, args...)...)
+		d.cmd.Env = append(environ(), "NOTIFY_SOCKET="+notify, "LISTEN_FDS=1", "LISTEN_FDNAMES=iscsi")
+		d.cmd.ExtraFiles = []*os.File{d.passed}
+	}
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := d.cmd.Start(); err != nil {

@@ -39,7 +39,7 @@ func TestPingSettings(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			open := exported(oneUnit(iqn, &disk{}))
-			underGlass(t, pinged(open, iscsi.Ping{Interval: time.Second}), func(t *testing.T, b *bubble) {
+			underGlass(t, pinged(open, iscsi.Ping{Interval: time.Second}), func(t *testing.T, b *glass) {
 				c := b.login(t, initiator.Options{Target: iqn})
 				b.srv.Set(pinged(open, tt.ping)) // from the next ping on, which comes in a second
 				scsitest.Pause(t.Context(), 900*time.Millisecond)

@@ -81,7 +81,7 @@ func (c *conn) end(err error) {
 	if errors.Is(err, errRelieved) {
 		return
 	}
-	if why := c.parting.Load(); why != nil && c.sess != nil {
+	if why := c.parting.Load(); why != nil && c.ready {
 		c.part(*why)
 	}
 	c.nc.Close()

@@ -72,6 +72,12 @@ func (s *Server) sendOn() {
 }
 
 func (c *conn) sendOn() {
-	time.AfterFunc(moveTime, func() { c.dismiss(errMoved) })
+	time.AfterFunc(moveTime, func() {
+		c.srv.mu.Lock()
+		defer c.srv.mu.Unlock()
+		if c.srv.moved(c) { // still
+			c.dismiss(errMoved)
+		}
+	})
 	c.askLogout(moveTime)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"spindle/internal/initiator"
+	"spindle/scsi/scsitest"
 	"spindle/target/iscsi"
 )
 
@@ -67,12 +68,10 @@ func TestRedirectIsFollowed(t *testing.T) {
 // out; commands are served until they do, and who does not is dropped in time.
 func TestRedirectAsksToLogOut(t *testing.T) {
 	open := exported(oneUnit(iqn, &disk{}))
-	underGlass(t, open, func(t *testing.T, b *bubble) {
+	underGlass(t, open, func(t *testing.T, b *glass) {
 		polite := b.login(t, initiator.Options{Target: iqn})
 		deaf := b.login(t, initiator.Options{Target: iqn, ISID: [6]byte{0x80, 2}})
-		moved := open
-		moved.Exports = []iscsi.Export{{Target: open.Exports[0].Target, Redirect: &iscsi.Redirect{Address: "192.0.2.8:3260"}}}
-		start := time.Now()
+		moved, start := elsewhere(open), time.Now()
 		b.srv.Set(moved)
 		for _, c := range []*initiator.Conn{polite, deaf} {
 			if p := recv(t, c); p.Op() != initiator.Async || p.Header[36] != 1 || p.U16(42) != 10 {
@@ -100,15 +99,32 @@ func TestRedirectAsksToLogOut(t *testing.T) {
 	})
 }
 
+// A redirection that is taken back drops nobody who was asked to log out.
+func TestRedirectTakenBack(t *testing.T) {
+	open := exported(oneUnit(iqn, &disk{}))
+	underGlass(t, open, func(t *testing.T, b *glass) {
+		c := b.login(t, initiator.Options{Target: iqn})
+		b.srv.Set(elsewhere(open))
+		recv(t, c)
+		b.srv.Set(open)
+		scsitest.Pause(t.Context(), 15*time.Second)
+		mustDo(t, c, read10(0, 4), 4*2048, nil, 0)
+	})
+}
+
+// elsewhere is s with its target served by another server.
+func elsewhere(s iscsi.Settings) iscsi.Settings {
+	s.Exports = []iscsi.Export{{Target: s.Exports[0].Target, Redirect: &iscsi.Redirect{Address: "192.0.2.8:3260"}}}
+	return s
+}
+
 // A server that stops while a target's sessions are being asked to log out does
 // not wait for longer than it was told.
 func TestStopDuringRedirect(t *testing.T) {
 	open := exported(oneUnit(iqn, &disk{}))
-	underGlass(t, open, func(t *testing.T, b *bubble) {
+	underGlass(t, open, func(t *testing.T, b *glass) {
 		c := b.login(t, initiator.Options{Target: iqn})
-		moved := open
-		moved.Exports = []iscsi.Export{{Target: open.Exports[0].Target, Redirect: &iscsi.Redirect{Address: "192.0.2.8:3260"}}}
-		b.srv.Set(moved)
+		b.srv.Set(elsewhere(open))
 		recv(t, c)
 		synctest.Wait()
 		start := time.Now()

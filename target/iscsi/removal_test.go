@@ -76,7 +76,7 @@ func TestRemovedTargetsAreForgotten(t *testing.T) {
 
 // An initiator that takes nothing does not hold up the end of its session.
 func TestRemovedUnderOneThatTakesNothing(t *testing.T) {
-	underGlass(t, exported(oneUnit(iqn, &disk{})), func(t *testing.T, b *bubble) {
+	underGlass(t, exported(oneUnit(iqn, &disk{})), func(t *testing.T, b *glass) {
 		c := b.login(t, initiator.Options{Target: iqn})
 		if err := c.SendCommand(c.NewCommand(read10(0, 64), 64*2048, 0)); err != nil {
 			t.Fatal(err)

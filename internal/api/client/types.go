@@ -50,6 +50,8 @@ type Drive struct {
 	Slots   []Slot   `json:"slots,omitempty"` // of a changer, by number from 0
 	// Warnings are what is odd about the disc, as that it is truncated.
 	Warnings []string `json:"warnings,omitempty"`
+	// Redirect is host:port of the server that its hosts are sent to.
+	Redirect string `json:"redirect,omitempty"`
 }
 
 // A Slot is a place of a changer for one disc.

@@ -12,16 +12,16 @@ import (
 	"spindle/target/iscsi"
 )
 
-// A bubble is a server on pipes, in the time of package synctest.
-type bubble struct {
+// A glass is a server on pipes, in the time of package synctest.
+type glass struct {
 	srv *iscsi.Server
 	l   *pipeListener
 }
 
 // underGlass runs f with a server that serves as s says.
-func underGlass(t *testing.T, s iscsi.Settings, f func(t *testing.T, b *bubble)) {
+func underGlass(t *testing.T, s iscsi.Settings, f func(t *testing.T, b *glass)) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &bubble{iscsi.NewServer(iscsi.Options{}), &pipeListener{make(chan net.Conn), make(chan struct{})}}
+		b := &glass{iscsi.NewServer(iscsi.Options{}), &pipeListener{make(chan net.Conn), make(chan struct{})}}
 		b.srv.Set(s)
 		go b.srv.Serve(context.Background(), b.l)
 		f(t, b)
@@ -31,7 +31,7 @@ func underGlass(t *testing.T, s iscsi.Settings, f func(t *testing.T, b *bubble))
 	})
 }
 
-func (b *bubble) dial(t *testing.T) *initiator.Conn {
+func (b *glass) dial(t *testing.T) *initiator.Conn {
 	ours, theirs := net.Pipe()
 	t.Cleanup(func() { ours.Close() })
 	b.l.conns <- theirs
@@ -39,7 +39,7 @@ func (b *bubble) dial(t *testing.T) *initiator.Conn {
 }
 
 // login returns a session with the unit attention of a first login taken.
-func (b *bubble) login(t *testing.T, o initiator.Options) *initiator.Conn {
+func (b *glass) login(t *testing.T, o initiator.Options) *initiator.Conn {
 	t.Helper()
 	c := b.dial(t)
 	if _, err := c.Login(o); err != nil {
