@@ -57,7 +57,7 @@ func (a *app) command() *cobra.Command {
 	f.StringVar(&a.socket, "socket", "", "Unix socket of the daemon (or SPINDLE_SOCKET)")
 	f.BoolVar(&a.json, "json", false, "print JSON")
 	root.AddCommand(a.serveCommand(), a.statusCommand(), a.imagesCommand(), a.insertCommand(),
-		a.ejectCommand(), a.listenCommand(), a.traceCommand(), a.inspectCommand(), a.verifyCommand(),
+		a.ejectCommand(), a.listenCommand(), a.traceCommand(), a.sessionsCommand(), a.inspectCommand(), a.verifyCommand(),
 		a.convertCommand(), a.createCommand(), a.doctorCommand(), a.versionCommand())
 	return root
 }

@@ -72,6 +72,13 @@ type Service interface {
 	Inspect(ctx context.Context, name string) (client.Info, error)
 	// Health returns when the daemon's loop has turned.
 	Health(ctx context.Context) error
+	// Sessions lists the iSCSI sessions, and what drives have counted.
+	Sessions(ctx context.Context) (client.Sessions, error)
+	// DropSession ends a session and returns when it has ended.
+	DropSession(ctx context.Context, id string) error
+	// TraceSession writes what passes on a session to w, as pcapng, until ctx is
+	// done, r is fulfilled or the session ends: none of these is an error.
+	TraceSession(ctx context.Context, id string, r client.TraceRequest, w io.Writer) error
 	// Changes returns a channel that is closed when Status next changes.
 	Changes() <-chan struct{}
 }
@@ -98,6 +105,9 @@ func New(s Service, log *slog.Logger) http.Handler {
 	mux.HandleFunc("POST /v1/drives/{drive}/eject", h.eject)
 	mux.HandleFunc("GET /v1/drives/{drive}/listen", h.listen)
 	mux.HandleFunc("GET /v1/drives/{drive}/trace", h.trace)
+	mux.HandleFunc("GET /v1/sessions", h.sessions)
+	mux.HandleFunc("DELETE /v1/sessions/{id}", h.dropSession)
+	mux.HandleFunc("GET /v1/sessions/{id}/trace", h.traceSession)
 	mux.HandleFunc("GET /v1/health", h.health)
 	mux.HandleFunc("GET /v1/events", h.events)
 	mux.HandleFunc("/", h.notFound)

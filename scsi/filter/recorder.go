@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"spindle/scsi"
+	"spindle/scsi/tally"
 )
 
 // A Recorder is a flight recorder: a logical unit that keeps the last commands
@@ -29,6 +30,7 @@ type Recorder struct {
 	resets  scsi.Resetter
 	started atomic.Uint64 // commands and events begun
 	ring    ring
+	counts  tally.Commands
 }
 
 var (
@@ -81,11 +83,21 @@ func (r *Recorder) Execute(ctx context.Context, cmd *scsi.Command) (err error) {
 	defer func() {
 		cmd.In, cmd.Out = c.DataIn, c.out // the command is the front end's again
 		c.end(err, ctx.Err() != nil)
+		r.count(&c.slot)
 		c.release()
 	}()
 	err = r.lu.Execute(ctx, cmd)
 	return err
 }
+
+// count adds a command that ended to the drive's numbers.
+func (r *Recorder) count(s *slot) {
+	r.counts.Note(&tally.End{CDB: s.cdb, Status: s.status, Aborted: s.aborted, Took: s.took, In: s.sent, Out: s.out})
+}
+
+// Counts returns how many commands there were, of all hosts, and how long each
+// took in the logical unit: a front end that takes its answer slowly counts with it.
+func (r *Recorder) Counts() tally.Snapshot { return r.counts.Snapshot() }
 
 // errPanic is how a command ends that panics. It is a variable so that it is
 // made once.

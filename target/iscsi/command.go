@@ -2,6 +2,7 @@ package iscsi
 
 import (
 	"errors"
+	"time"
 
 	"spindle/scsi"
 	"spindle/target"
@@ -20,6 +21,7 @@ type task struct {
 	immediate bool // the I bit: not counted by CmdSN
 	reads     bool // the R bit
 	writes    bool // the W bit
+	arrived   time.Time
 
 	// data-in; used by the executing goroutine alone
 	begun  bool
@@ -81,6 +83,7 @@ func (c *conn) newTask(h *header) *task {
 	t.c, t.s, t.itt, t.lun = c, c.sess, h.itt(), h.lun()
 	t.immediate = h.immediate()
 	t.reads, t.writes = h.flags()&flagRead != 0, h.flags()&flagWrite != 0
+	t.arrived = c.stats.arrive()
 	t.begun, t.total, t.take, t.sent, t.dataSN = false, 0, 0, 0, 0
 	t.Owner = t
 	t.In, t.Out = (*dataIn)(t), (*dataOut)(t)
@@ -129,6 +132,7 @@ func (t *task) Finish(err error, aborted bool) {
 	} else {
 		t.respond(err)
 	}
+	t.c.stats.end(t, err, aborted)
 	t.dropChunk()
 }
 

@@ -43,6 +43,8 @@ type conn struct {
 
 	parting atomic.Pointer[error] // why its session is being ended in good order
 	cause   atomic.Pointer[error] // why the connection was ended from this side
+	taps    taps
+	stats   stats
 	out     writer
 }
 
@@ -54,7 +56,8 @@ const readBuffer = 4 << 10
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{srv: s, nc: nc, p: defaultParams(), memory: quota{free: connBudget}, asked: make(chan struct{}), ended: make(chan struct{})}
 	c.log = s.opts.Log.With("initiator", nc.RemoteAddr().String())
-	c.in = wire{r: bufio.NewReaderSize(nc, readBuffer), limit: loginDataLimit}
+	c.in = wire{r: &reader{Reader: bufio.NewReaderSize(nc, readBuffer), taps: &c.taps}, limit: loginDataLimit}
+	c.taps.live.Store(newTap(c, 0, loginLog))
 	c.out.conn = c
 	c.out.vectors = c.out.slots[:0]
 	return c
@@ -65,6 +68,8 @@ func (c *conn) serve() {
 	err := c.login()
 	if err == nil {
 		c.in.limit = ourMaxRecv
+		c.taps.loggedIn()
+		c.stats.began(&c.p)
 		c.srv.enter(c)
 		c.startPulse()
 		err = c.read()
@@ -85,6 +90,7 @@ func (c *conn) end(err error) {
 	if c.sess != nil {
 		c.srv.end(c.sess)
 	}
+	c.taps.end(c.in.r)
 	c.report(err)
 	c.srv.remove(c)
 	close(c.ended)

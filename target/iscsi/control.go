@@ -24,6 +24,7 @@ const (
 // reject answers h with Reject, whose data is the header (RFC 7143, 11.17).
 func (c *conn) reject(h *header, reason rejectReason) error {
 	c.logReject(h, reason)
+	c.stats.rejects.Add(1)
 	bad := *h
 	var r header
 	r.start(opReject, flagFinal)
@@ -176,6 +177,7 @@ func (c *conn) taskManagement(h *header) error {
 	if err := c.in.skip(h.dataLen()); err != nil {
 		return err
 	}
+	c.stats.management.Add(1)
 	s := c.sess
 	s.mu.Lock()
 	busy := s.managing >= maxImmediate

@@ -310,8 +310,11 @@ func (s *Server) Sessions() []SessionInfo {
 	defer s.mu.Unlock()
 	var list []SessionInfo
 	for _, tsih := range slices.Sorted(maps.Keys(s.tsihs)) {
-		n := s.tsihs[tsih]
-		list = append(list, SessionInfo{n.initiator, n.conn.nc.RemoteAddr().String(), n.key().target, n.user, tsih})
+		list = append(list, s.tsihs[tsih].info())
 	}
 	return list
+}
+
+func (n *session) info() SessionInfo {
+	return SessionInfo{n.initiator, n.conn.nc.RemoteAddr().String(), n.key().target, n.user, n.tsih}
 }

@@ -1,7 +1,6 @@
 package iscsi
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -20,7 +19,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // A wire reads PDUs. Its buffer is small: what is larger goes past it.
 type wire struct {
-	r            *bufio.Reader
+	r            *reader
 	headerDigest bool
 	dataDigest   bool
 	limit        int // longest data segment that is taken, in bytes
@@ -31,6 +30,7 @@ type wire struct {
 
 // next reads a header with its additional header segments.
 func (w *wire) next(h *header) error {
+	w.r.begin(w)
 	if _, err := io.ReadFull(w.r, h[:]); err != nil {
 		return err
 	}
@@ -89,6 +89,7 @@ func (w *wire) check(sum uint32, mismatch error) error {
 		return unexpected(err)
 	}
 	if binary.LittleEndian.Uint32(d[:]) != sum {
+		w.r.digestErrors.Add(1)
 		return mismatch
 	}
 	return nil

@@ -50,7 +50,7 @@ func FuzzWire(f *testing.F) {
 	f.Add(append(h[:], "12345678abcde\x00\x00\x00"...), false, false)
 	f.Fuzz(func(t *testing.T, input []byte, headerDigest, dataDigest bool) {
 		src := bytes.NewReader(input)
-		in := wire{r: bufio.NewReaderSize(src, readBuffer), limit: ourMaxRecv, headerDigest: headerDigest, dataDigest: dataDigest}
+		in := wire{r: &reader{Reader: bufio.NewReaderSize(src, readBuffer)}, limit: ourMaxRecv, headerDigest: headerDigest, dataDigest: dataDigest}
 		for at := 0; ; {
 			var h header
 			if err := in.next(&h); err != nil {

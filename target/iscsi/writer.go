@@ -92,6 +92,7 @@ func (w *writer) appendTrailer(data []byte, digest bool) {
 
 // flush writes what add queued. w.mu is held.
 func (w *writer) flush() error {
+	w.conn.taps.sent(w)
 	w.since.Store(time.Now().UnixNano())
 	_, err := w.vectors.WriteTo(w.conn.nc)
 	w.since.Store(0)
