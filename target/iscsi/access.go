@@ -53,10 +53,15 @@ func (x *exchange) refuse(h *header, status loginStatus, err error) {
 	switch status {
 	case loginAuthFailed, loginForbidden, loginNotFound:
 		wait, done := c.srv.penalties.begin(c.who().Address)
-		ok := c.quiet(wait)
-		done()
-		if !ok {
-			return
+		switch {
+		case done != nil:
+			ok := c.quiet(wait)
+			done()
+			if !ok {
+				return
+			}
+		case status == loginAuthFailed:
+			status = loginOutOfResources // as if it had not been looked at: see authResponse
 		}
 	}
 	x.respond(h, status, 0, nil)

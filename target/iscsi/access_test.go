@@ -223,9 +223,52 @@ func TestReload(t *testing.T) {
 	b.srv.Set(iscsi.Settings{Exports: []iscsi.Export{{Target: closed}}})
 	check("an address is refused", "alice")
 	for _, want := range []string{"users does not list", "initiators does not list", "networks does not hold", "CHAP is asked for"} {
-		if len(j.lines(want)) == 0 {
-			t.Errorf("the log lacks %q", want)
-		}
+		j.await(t, want)
+	}
+}
+
+// A session that loses one of its logical units ends; one that gains some does
+// not, and sees them at its next login.
+func TestReloadOfUnits(t *testing.T) {
+	b := serve(t, iscsi.Options{})
+	tg := target.New(iqn, map[uint16]*target.Unit{0: b.unit, 1: target.NewUnit("cd1", &disk{}, target.UnitOptions{})})
+	set := func(rules target.Rules) {
+		tg.SetRules(map[uint16]target.Rules{1: rules})
+		b.srv.Set(exported(tg))
+	}
+	report := func(c *initiator.Conn) int {
+		t.Helper()
+		return len(mustDo(t, c, cdb(0xA0, 0, 0, 0, 0, 0, 0, 0, 0, 255), 255, nil, 0).Data)/8 - 1
+	}
+	set(only("iqn.other"))
+	c := b.login(t)
+	if n := report(c); n != 1 {
+		t.Errorf("%d logical units are reported, want 1", n)
+	}
+	set(target.Rules{})
+	if n := report(c); n != 1 {
+		t.Errorf("%d logical units are reported to the session from before, want 1", n)
+	}
+	c = b.login(t)
+	if n := report(c); n != 2 {
+		t.Errorf("%d logical units are reported, want 2", n)
+	}
+	set(only("iqn.other"))
+	if p, err := c.Recv(); err == nil {
+		t.Errorf("a session with a unit that is refused goes on with opcode %02x", p.Op())
+	}
+	b.login(t)
+}
+
+// Who may not ask at all is told so before it is asked for a secret.
+func TestDiscoveryRulesFirst(t *testing.T) {
+	b := serve(t, iscsi.Options{})
+	b.srv.Set(iscsi.Settings{Discovery: iscsi.Discovery{Rules: only("iqn.other"), Auth: &iscsi.Auth{Users: []iscsi.User{alice}}}})
+	if _, err := b.chap(t, initiator.Options{}, asAlice); !errors.Is(err, initiator.Refused(0x0202)) {
+		t.Errorf("discovery by another: %v, want status 0202", err)
+	}
+	if _, err := b.chap(t, initiator.Options{Initiator: "iqn.other"}, asAlice); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -54,7 +54,7 @@ func (p *penalties) full(a netip.Addr) bool {
 }
 
 // begin counts a refusal of a and returns how long it is to wait, and what is to
-// be called when it has waited. With too many waiting it does not wait.
+// be called when it has waited: nil when too many wait already.
 func (p *penalties) begin(a netip.Addr) (wait time.Duration, done func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -65,8 +65,11 @@ func (p *penalties) begin(a netip.Addr) (wait time.Duration, done func()) {
 		e.since = now
 	}
 	e.refusals = min(e.refusals+1, penaltyCount)
-	if e.refusals == 1 || e.waiting >= penaltyWaiters || p.waiting >= penaltyTotal {
+	switch {
+	case e.refusals == 1:
 		return 0, func() {}
+	case e.waiting >= penaltyWaiters || p.waiting >= penaltyTotal:
+		return 0, nil
 	}
 	e.waiting++
 	p.waiting++

@@ -35,6 +35,30 @@ func TestPenaltyTable(t *testing.T) {
 	})
 }
 
+// A refusal is forgotten every ten seconds, from the first on.
+func TestPenaltyForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p penalties
+		refuse := func(want time.Duration) {
+			t.Helper()
+			wait, done := p.begin(address(1))
+			if done(); wait != want {
+				t.Errorf("a refusal waits for %v, want %v", wait, want)
+			}
+		}
+		for range 4 {
+			p.begin(address(1))
+		}
+		refuse(2 * time.Second) // the fifth
+		scsitest.Pause(t.Context(), 2*penaltyForget)
+		refuse(time.Second) // the fourth
+		scsitest.Pause(t.Context(), penaltyForget-time.Millisecond)
+		refuse(2 * time.Second)
+		scsitest.Pause(t.Context(), time.Hour)
+		refuse(0)
+	})
+}
+
 func TestPenaltyOfNetworks(t *testing.T) {
 	for _, tt := range []struct {
 		a, b string

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"spindle/internal/initiator"
 	"spindle/target"
@@ -29,14 +30,42 @@ var (
 
 // A journal keeps what a server logs.
 type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	mu      sync.Mutex
+	text    bytes.Buffer
+	written chan struct{} // closed at the next line
 }
 
 func (j *journal) Write(p []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.written != nil {
+		close(j.written)
+		j.written = nil
+	}
 	return j.text.Write(p)
+}
+
+// await returns when there is a line that holds what.
+func (j *journal) await(t testing.TB, what string) {
+	t.Helper()
+	late := time.After(10 * time.Second)
+	for {
+		j.mu.Lock()
+		if j.written == nil {
+			j.written = make(chan struct{})
+		}
+		written := j.written
+		j.mu.Unlock()
+		if len(j.lines(what)) > 0 {
+			return
+		}
+		select {
+		case <-written:
+		case <-late:
+			t.Errorf("the log lacks %q", what)
+			return
+		}
+	}
 }
 
 // lines returns those that hold what.
