@@ -29,7 +29,8 @@ func guarded(t *testing.T, size int64) (d *daemon, iso string) {
 	t.Helper()
 	dir := library(t, map[string]lab.Image{"a.iso": {Size: size, Seed: 30}})
 	config := filepath.Join(t.TempDir(), "spindle.toml")
-	text := fmt.Sprintf(`[library]
+	var text strings.Builder
+	fmt.Fprintf(&text, `[library]
 dirs = [%q]
 [iscsi.discovery]
 users = ["finder"]
@@ -49,9 +50,9 @@ algorithms = ["SHA3-256"]
 		if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		text += fmt.Sprintf("[chap.%s]\nsecret_file = %q\n", table, table)
+		fmt.Fprintf(&text, "[chap.%s]\nsecret_file = %q\n", table, table)
 	}
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return serve(t, "--config", config), filepath.Join(dir, "a.iso")
