@@ -34,6 +34,7 @@ type conn struct {
 	pulse  pulse
 	shift  shift
 	own    *task // that the reader executes itself; the reader's alone
+	warmth warmth
 
 	cause atomic.Pointer[error] // why the connection was ended from this side
 	out   writer
