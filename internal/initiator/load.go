@@ -83,7 +83,7 @@ func (c *Conn) appendRead(b []byte, l Load, lba int) []byte {
 	c.CmdSN++
 	b = append(b, h[:]...)
 	if c.HeaderDigest {
-		b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(h[:], castagnoli))
+		b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[len(b)-len(h):], castagnoli))
 	}
 	return b
 }

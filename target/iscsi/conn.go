@@ -50,7 +50,6 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.log = s.opts.Log.With("initiator", nc.RemoteAddr().String())
 	c.in = wire{r: bufio.NewReaderSize(nc, readBuffer), limit: loginDataLimit}
 	c.out.conn = c
-	c.out.vectors = c.out.slots[:0]
 	return c
 }
 
@@ -63,7 +62,9 @@ func (c *conn) serve() {
 		c.in.limit = ourMaxRecv
 		c.srv.enter(c)
 		c.startPulse()
-		err = c.read()
+		// a stack of its own: the login's has grown, and a session may idle long
+		c.srv.running.Go(func() { c.end(c.read()) })
+		return
 	}
 	c.end(err)
 }

@@ -25,14 +25,17 @@ type wire struct {
 	dataDigest   bool
 	limit        int // longest data segment that is taken, in bytes
 
-	scratch [4 * 255]byte // additional header segments
-	ahs     []byte        // those of the last header
+	scratch []byte // of additional header segments, which are rare; 4 * 255 bytes
+	ahs     []byte // those of the last header
 }
 
 // next reads a header with its additional header segments.
 func (w *wire) next(h *header) error {
 	if _, err := io.ReadFull(w.r, h[:]); err != nil {
 		return err
+	}
+	if h.ahsLen() > 0 && w.scratch == nil {
+		w.scratch = make([]byte, 4*255)
 	}
 	w.ahs = w.scratch[:h.ahsLen()]
 	if _, err := io.ReadFull(w.r, w.ahs); err != nil {
