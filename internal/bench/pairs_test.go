@@ -42,13 +42,14 @@ func interleave(b *testing.B, both [2]server, turns int, figures []figure, measu
 			lines.WriteByte(' ')
 		}
 	}
-	row := "| " + b.Name()
+	var row strings.Builder
+	row.WriteString("| " + b.Name())
 	for f, figure := range figures {
 		least, median, most := ratios(raw, f)
-		row += fmt.Sprintf(" | %.2f, %.2f to %.2f", median, least, most)
+		fmt.Fprintf(&row, " | %.2f, %.2f to %.2f", median, least, most)
 		b.ReportMetric(median, "x-"+figure.name)
 	}
-	b.Logf("%s\n%s |", lines.String(), row)
+	b.Logf("%s\n%s |", lines.String(), row.String())
 	b.ReportMetric(0, "ns/op")
 }
 
