@@ -20,7 +20,7 @@ deps:
 test:
 	@if [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then hack/deps || hack/deps --check; else hack/deps --check; fi
 	go run ./hack/gotest -race -vet=off -timeout 20m $(testflags) ./... ./testdata/fixture
-	go run ./hack/gotest -vet=off -run 'Allocations|Idle' ./target/iscsi
+	go run ./hack/gotest -vet=off -run 'Allocations|Idle|LeaveNothing' ./target/iscsi
 	hack/fuzz $(fuzz)
 
 lint:

@@ -37,8 +37,7 @@ type Server struct {
 	tasks   sync.Pool
 	running sync.WaitGroup
 	beat    atomic.Int64
-
-	watching atomic.Bool
+	watch   *watch
 
 	mu        sync.Mutex
 	settings  Settings
@@ -70,7 +69,7 @@ func NewServer(o Options) *Server {
 	setDefault(&o.Memory, 64<<20)
 	setDefault(&o.MaxConnections, 4096)
 	s := &Server{
-		opts: o, memory: newBudget(o.Memory),
+		opts: o, memory: newBudget(o.Memory), watch: newWatch(),
 		exports: map[string]*Export{}, sessions: map[portKey]*session{}, tsihs: map[uint16]*session{},
 		conns: map[*conn]struct{}{}, listeners: map[net.Listener]struct{}{},
 	}
@@ -183,6 +182,7 @@ func (s *Server) start(nc net.Conn) {
 }
 
 func (s *Server) remove(c *conn) {
+	s.watch.leave(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)

@@ -2,6 +2,7 @@ package iscsi
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -54,7 +55,7 @@ func (w *warmth) isWarm() bool { return w.cold.Load() < coldFrom }
 // watchTurn is how often the watch looks: a reader is relieved after one to two.
 const watchTurn = 5 * time.Millisecond
 
-// watchIdle is how many turns the watch stays without anybody to watch.
+// watchIdle is for how many turns a connection is watched that executes nothing.
 const watchIdle = 40
 
 // errRelieved ends a reader whose connection another one reads.
@@ -63,72 +64,109 @@ var errRelieved = errors.New("another goroutine reads this connection")
 // A shift is who reads. Its value is odd while the reader executes a command,
 // another one each time, and even while it reads.
 type shift struct {
-	turn atomic.Uint64
-	seen uint64 // what the watch saw last; the watch's alone
+	turn    atomic.Uint64
+	watched atomic.Bool // changed under the watch's mu
+	seen    uint64      // what the watch saw last; the watch's alone, as idle
+	idle    int         // for how many turns it has seen the same
+}
+
+// A watch looks after the readers that execute commands, and not after the
+// thousands that only read.
+type watch struct {
+	mu      sync.Mutex
+	readers map[*conn]struct{}
+	runs    bool          // its goroutine does, until there are no readers
+	calm    chan struct{} // of capacity 1: the last reader has ended
+}
+
+func newWatch() *watch {
+	return &watch{readers: map[*conn]struct{}{}, calm: make(chan struct{}, 1)}
 }
 
 // runOwn executes t on the reader's goroutine and reports whether it is the
 // reader still.
 func (c *conn) runOwn(t *task) bool {
 	at := c.shift.turn.Add(1)
-	c.srv.watch()
+	if !c.shift.watched.Load() {
+		c.srv.watchReader(c)
+	}
 	t.Run()
 	return c.shift.turn.CompareAndSwap(at, at+1)
 }
 
 // relieve starts another reader when this one executes the same command as at
-// the last look, and reports whether it executes one at all.
+// the last look, and reports whether it is to be watched further.
 func (c *conn) relieve() bool {
 	at := c.shift.turn.Load()
-	if at%2 == 1 && at == c.shift.seen && c.shift.turn.CompareAndSwap(at, at+1) {
+	if c.shift.idle++; at != c.shift.seen {
+		c.shift.seen, c.shift.idle = at, 0
+	} else if at%2 == 1 && c.shift.turn.CompareAndSwap(at, at+1) {
 		c.srv.running.Go(func() { c.end(c.read()) })
 	}
-	c.shift.seen = at
-	return at%2 == 1
+	return c.shift.idle < watchIdle
 }
 
-// watch makes sure that readers are watched.
-func (s *Server) watch() {
-	if !s.watching.Load() && s.watching.CompareAndSwap(false, true) {
-		s.running.Go(s.watchReaders)
+// watchReader makes sure that c is watched.
+func (s *Server) watchReader(c *conn) {
+	w := s.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c.shift.watched.Store(true)
+	w.readers[c] = struct{}{}
+	if !w.runs {
+		w.runs = true
+		s.running.Go(w.run)
 	}
 }
 
-// watchReaders looks at every reader until none has executed a command for a
-// while.
-func (s *Server) watchReaders() {
+// run looks at the readers until there is none.
+func (w *watch) run() {
 	tick := time.NewTicker(watchTurn)
 	defer tick.Stop()
-	for idle := 0; ; {
-		<-tick.C
-		if idle++; s.relieveReaders() {
-			idle = 0
-		} else if s.empty() {
-			idle = watchIdle
+	for {
+		select {
+		case <-tick.C:
+			w.look()
+		case <-w.calm:
 		}
-		if idle < watchIdle {
-			continue
-		}
-		s.watching.Store(false)
-		// one that began since saw the watch still: look once more
-		if !s.relieveReaders() || !s.watching.CompareAndSwap(false, true) {
+		if w.over() {
 			return
 		}
-		idle = 0
 	}
 }
 
-func (s *Server) relieveReaders() (busy bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		busy = c.relieve() || busy
+// look relieves the readers that need it and leaves those that have been idle.
+func (w *watch) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.readers {
+		if c.relieve() {
+			continue
+		}
+		c.shift.watched.Store(false)
+		if c.shift.turn.Load() == c.shift.seen {
+			delete(w.readers, c)
+		} else { // it has begun to execute one and may have seen the watch still
+			c.shift.watched.Store(true)
+		}
 	}
-	return busy
 }
 
-func (s *Server) empty() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns) == 0
+func (w *watch) over() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.runs = len(w.readers) > 0
+	return !w.runs
+}
+
+// leave ends the watch over c, whose connection has ended.
+func (w *watch) leave(c *conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if delete(w.readers, c); len(w.readers) == 0 && w.runs {
+		select {
+		case w.calm <- struct{}{}:
+		default:
+		}
+	}
 }
