@@ -31,8 +31,8 @@ lint:
 	$(tool) staticcheck ./... ./testdata/fixture
 	go fix -diff ./... ./testdata/fixture
 
-# The code's own benchmarks, then the comparison with tgtd on one file: seven
-# pairs a shape, in turns; docs/performance.md says what was seen.
+# The code's own benchmarks, then the comparison with tgtd in interleaved pairs:
+# cells, sessions, logins, a storm of boots; docs/performance.md says what was seen.
 bench:
 	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v internal/bench)
 	go test -run '^$$' -bench . -benchtime 1x -v -timeout 30m ./internal/bench

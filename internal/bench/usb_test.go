@@ -58,6 +58,12 @@ done`
 
 const usbDisc = 96 << 20
 
+// A sample is one run of one of the two.
+type sample struct {
+	rate float64 // MB/s of data
+	cpu  float64 // CPU seconds for a GiB
+}
+
 // BenchmarkUSB compares with the kernel's own gadget function, in one guest.
 func BenchmarkUSB(b *testing.B) {
 	lab.Need(b, "kernel", "genisoimage")

@@ -84,6 +84,8 @@ type Daemon struct {
 	told      string    // summary that systemd has
 	saved     time.Time // when the state was last handed to the saver
 	unsaved   bool      // the last attempt failed
+
+	sessionsNew atomic.Bool // sessions came or went; a save for it is on its way
 }
 
 // Start builds a daemon that serves from now on; Run it to the end. An error
@@ -307,18 +309,34 @@ func (d *Daemon) onSaved(err error) {
 	})
 }
 
-func (d *Daemon) sessionsChanged() { d.save() }
+// sessionsChanged has it saved who is here: at once, but in a storm of logins a
+// few times a second, for each save is a file. Any goroutine may call it.
+func (d *Daemon) sessionsChanged() {
+	if !d.sessionsNew.Swap(true) {
+		d.loop.post(d.saveSessions)
+	}
+}
 
-// Intervals of saving without a change.
+func (d *Daemon) saveSessions() {
+	if wait := sessionsSave - time.Since(d.saved); wait > 0 {
+		time.AfterFunc(wait, func() { d.loop.post(d.saveSessions) })
+		return
+	}
+	d.sessionsNew.Store(false) // before flush looks who is here
+	d.save()
+}
+
+// Intervals of saving.
 const (
-	retrySave = 5 * time.Second  // after one that failed
-	portsSave = 60 * time.Second // of the time when initiators were last here
+	retrySave    = 5 * time.Second        // after one that failed
+	portsSave    = 60 * time.Second       // of the time when initiators were last here
+	sessionsSave = 250 * time.Millisecond // between two for sessions that came and went
 )
 
 // turned ends a turn of the loop.
 func (d *Daemon) turned() {
 	since := time.Since(d.saved)
-	if d.unsaved && since > retrySave || since > portsSave && len(d.server.Sessions()) > 0 {
+	if d.unsaved && since > retrySave || since > portsSave && d.server.SessionCount() > 0 {
 		d.save()
 	}
 	if d.dirty {

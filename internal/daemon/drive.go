@@ -105,7 +105,7 @@ func (d *Daemon) newDrive(c config.Drive, st *driveState) *drive {
 		}
 	}
 	dr.emu = mmcemu.New(o)
-	rec, lu := filter.Record(watched{dr.emu, dr.emu, func() { d.loop.post(d.sessionsChanged) }})
+	rec, lu := filter.Record(watched{dr.emu, dr.emu, d.sessionsChanged})
 	dr.rec = rec
 	dr.unit = target.NewUnit(c.Name, filter.Trace(lu, log), target.UnitOptions{
 		Log: log, UAOnReturn: c.UAOnReturn, Ports: st.UnitPorts,

@@ -68,10 +68,10 @@ func TestReloadKeepsSessions(t *testing.T) {
 	// This one does concern it.
 	r.write(cd0HasB + "[drive.cd0.iscsi]\ntarget = \"iqn.2026-11.net.example:other\"\n[iscsi]\nlisten = [\"127.0.0.2:0\"]\n")
 	r.must(r.d.reload(t.Context()))
+	r.await("the end of the session", func(s *client.Status) bool { return len(s.Sessions) == 0 })
 	if got := ready(c); got == "good" {
 		t.Error("a session of a target that was renamed goes on")
 	}
-	r.await("the end of the session", func(s *client.Status) bool { return len(s.Sessions) == 0 })
 	if got := r.status().Drives[0].Target; got != "iqn.2026-11.net.example:other" {
 		t.Errorf("target %s", got)
 	}

@@ -108,7 +108,7 @@ func (d *Daemon) noteStuck() {
 
 // summary is one line for systemd.
 func (d *Daemon) summary() string {
-	s := count(len(d.drives), "drive") + ", " + count(len(d.server.Sessions()), "session")
+	s := count(len(d.drives), "drive") + ", " + count(d.server.SessionCount(), "session")
 	if n := len(d.alarms); n > 0 {
 		s += ", " + count(n, "alarm")
 	}

@@ -3,6 +3,7 @@ package initiator
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"time"
@@ -20,7 +21,7 @@ type Load struct {
 }
 
 // Run reads until the time is over and returns the bytes that came and the
-// time that it took. It checks lengths and statuses, not data.
+// time that it took. It checks lengths and statuses, not data nor digests.
 func (l Load) Run(c *Conn) (bytes int64, took time.Duration, err error) {
 	start := time.Now()
 	deadline := start.Add(l.For)
@@ -80,7 +81,11 @@ func (c *Conn) appendRead(b []byte, l Load, lba int) []byte {
 	binary.BigEndian.PutUint16(h[39:], uint16(l.Blocks))
 	c.ITT++
 	c.CmdSN++
-	return append(b, h[:]...)
+	b = append(b, h[:]...)
+	if c.HeaderDigest {
+		b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[len(b)-len(h):], castagnoli))
+	}
+	return b
 }
 
 // sink is where data goes that nobody looks at.
@@ -91,6 +96,14 @@ func (c *Conn) sink() []byte {
 	return c.in
 }
 
+// segment returns how many bytes a data segment of n takes on the wire.
+func (c *Conn) segment(n int) int {
+	if n > 0 && c.DataDigest {
+		return n + -n&3 + 4
+	}
+	return n + -n&3
+}
+
 // drain takes one PDU and reports its data length and whether it ends a task.
 func (c *Conn) drain(sink []byte) (n int, done bool, err error) {
 	h := &c.head
@@ -98,7 +111,12 @@ func (c *Conn) drain(sink []byte) (n int, done bool, err error) {
 		return 0, false, err
 	}
 	n = int(h[5])<<16 | int(h[6])<<8 | int(h[7])
-	for left := n + -n&3; left > 0; {
+	if c.HeaderDigest {
+		if _, err := c.r.Discard(4); err != nil {
+			return 0, false, err
+		}
+	}
+	for left := c.segment(n); left > 0; {
 		part := min(left, len(sink))
 		if _, err := io.ReadFull(c.r, sink[:part]); err != nil {
 			return n, false, err

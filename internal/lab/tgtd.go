@@ -30,10 +30,14 @@ func (p *Peer) Port() string {
 	return port
 }
 
+// A Key is what tgtd says to a key of the login that it would not take by itself:
+// HeaderDigest and DataDigest with "CRC32C,None".
+type Key struct{ Name, Value string }
+
 // Tgtd starts tgtd on a free port of the loopback, with a CD drive whose disc is the
 // given file, and ends it with the test. It ends by SIGKILL: tgtd ignores SIGTERM as
 // long as it has targets, and one that lives on would serve the old disc to the next test.
-func Tgtd(t testing.TB, file string) *Peer {
+func Tgtd(t testing.TB, file string, keys ...Key) *Peer {
 	t.Helper()
 	Need(t, "tgtd", "tgtadm")
 	dir, err := os.MkdirTemp("", "tgtd") // short: it holds a socket
@@ -73,12 +77,12 @@ func Tgtd(t testing.TB, file string) *Peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.configure(ctx, t, env, file)
+	p.configure(ctx, t, env, file, keys)
 	return p
 }
 
 // configure waits for tgtd's control socket and makes the target.
-func (p *Peer) configure(ctx context.Context, t testing.TB, env, file string) {
+func (p *Peer) configure(ctx context.Context, t testing.TB, env, file string, keys []Key) {
 	t.Helper()
 	admin := func(args ...string) error {
 		args = append([]string{"--lld", "iscsi", "--tid", "1"}, args...)
@@ -96,10 +100,11 @@ func (p *Peer) configure(ctx context.Context, t testing.TB, env, file string) {
 	if err := retry(ctx, 20*time.Millisecond, create); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{
-		{"--mode", "logicalunit", "--op", "new", "--lun", "1", "-b", file, "--device-type=cd"},
-		{"--mode", "target", "--op", "bind", "-I", "ALL"},
-	} {
+	steps := [][]string{{"--mode", "logicalunit", "--op", "new", "--lun", "1", "-b", file, "--device-type=cd"}}
+	for _, k := range keys {
+		steps = append(steps, []string{"--mode", "target", "--op", "update", "-n", k.Name, "-v", k.Value})
+	}
+	for _, args := range append(steps, []string{"--mode", "target", "--op", "bind", "-I", "ALL"}) {
 		if err := admin(args...); err != nil {
 			t.Fatal(err)
 		}

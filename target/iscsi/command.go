@@ -30,8 +30,9 @@ type task struct {
 	sent   int64 // what was sent or is held
 	dataSN uint32
 	lent   *chunk
-	turn   waiter // for memory
-	held   []byte // the last bytes, which leave with the status
+	lentAt time.Time // when
+	turn   waiter    // for memory
+	held   []byte    // the last bytes, which leave with the status
 	small  [smallReply]byte
 
 	recv receiver // data-out
@@ -116,7 +117,7 @@ func (c *conn) submit(h *header, t *task) {
 		t.Release()
 		return
 	}
-	if c.own == nil && !t.writes && c.in.r.Buffered() == 0 {
+	if c.own == nil && !t.writes && (c.in.r.Buffered() == 0 || c.quick(t)) {
 		if c.sess.nexus.Start(t.lun, &t.Task) {
 			c.own = t
 		}

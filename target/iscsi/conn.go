@@ -40,6 +40,7 @@ type conn struct {
 	pulse    pulse
 	shift    shift
 	own      *task // that the reader executes itself; the reader's alone
+	warmth   warmth
 
 	parting atomic.Pointer[error] // why its session is being ended in good order
 	cause   atomic.Pointer[error] // why the connection was ended from this side
@@ -59,7 +60,6 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.in = wire{r: &reader{Reader: bufio.NewReaderSize(nc, readBuffer), taps: &c.taps}, limit: loginDataLimit}
 	c.taps.live.Store(newTap(c, 0, loginLog))
 	c.out.conn = c
-	c.out.vectors = c.out.slots[:0]
 	return c
 }
 
@@ -72,7 +72,9 @@ func (c *conn) serve() {
 		c.stats.began(&c.p)
 		c.srv.enter(c)
 		c.startPulse()
-		err = c.read()
+		// a stack of its own: the login's has grown, and a session may idle long
+		c.srv.running.Go(func() { c.end(c.read()) })
+		return
 	}
 	c.end(err)
 }

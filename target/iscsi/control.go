@@ -139,8 +139,11 @@ func (c *conn) answerLogout(h *header) bool {
 			response = logoutDone
 		}
 	}
-	if response == logoutDone && c.sess.nexus != nil {
-		c.sess.nexus.Close() // outstanding tasks end before the response
+	if response == logoutDone {
+		if c.sess.nexus != nil {
+			c.sess.nexus.Close() // outstanding tasks end before the response
+		}
+		c.srv.unregister(c.sess) // a login that follows the response is a new session's
 	}
 	var r header
 	r.start(opLogoutResp, flagFinal)

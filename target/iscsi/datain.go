@@ -1,6 +1,9 @@
 package iscsi
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // dataIn is a task as its logical unit's scsi.DataIn. Memory is borrowed chunk
 // by chunk; the last bytes stay until Execute has returned, because the status
@@ -32,6 +35,7 @@ func (d *dataIn) Buffer() ([]byte, error) {
 	if d.lent, err = d.c.srv.memory.lend(&d.Task, &d.c.memory, &d.turn, n); err != nil {
 		return nil, err
 	}
+	d.lentAt = time.Now()
 	return d.lent.mem[:n], nil
 }
 
@@ -43,6 +47,7 @@ func (d *dataIn) Send(n int) error {
 		return errBegin
 	}
 	t := (*task)(d)
+	t.c.warmth.saw(n, time.Since(d.lentAt))
 	data := d.lent.mem[:min(int64(n), d.take-d.sent)]
 	if d.sent+int64(len(data)) == d.take {
 		d.held = data

@@ -135,3 +135,26 @@ func TestHostThatTakesNothing(t *testing.T) {
 		mustDo(t, other, read10(0, 300), 300*2048, nil, 0)
 	}
 }
+
+// A session is over with the response to its Logout, though its connection is
+// still there: the next login of its port reinstates nothing.
+func TestLogoutIsTheEnd(t *testing.T) {
+	b := serve(t, iscsi.Options{})
+	c := b.login(t)
+	send(t, c, initiator.New(initiator.Logout|initiator.Immediate, 0x80).Put32(16, 50).Put32(24, c.CmdSN))
+	if r := recv(t, c); r.Op() != initiator.LogoutResp || r.Header[2] != 0 {
+		t.Fatalf("opcode %02x, response %d", r.Op(), r.Header[2])
+	}
+	if n := b.srv.SessionCount(); n != 0 {
+		t.Errorf("%d sessions after the logout", n)
+	}
+	again := b.dial(t)
+	if _, err := again.Login(initiator.Options{Target: iqn}); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.srv.SessionCount(); n != 1 || len(b.srv.Sessions()) != 1 {
+		t.Errorf("%d sessions after the next login", n)
+	}
+	c.Close()
+	mustDo(t, again, cdb(opReady), 0, nil, 0)
+}

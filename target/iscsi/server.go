@@ -277,11 +277,21 @@ func (s *Server) end(n *session) {
 	if n.nexus != nil {
 		n.nexus.Close()
 	}
-	s.mu.Lock()
-	delete(s.tsihs, n.tsih)
-	delete(s.sessions, n.key())
-	s.mu.Unlock()
+	s.unregister(n)
 	close(n.ended)
+}
+
+// unregister forgets n, whose nexus has ended: what its initiator port begins
+// from now on does not meet it.
+func (s *Server) unregister(n *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tsihs[n.tsih] == n {
+		delete(s.tsihs, n.tsih)
+	}
+	if key := n.key(); s.sessions[key] == n {
+		delete(s.sessions, key)
+	}
 }
 
 // dropSessions ends the sessions of t.
@@ -293,6 +303,13 @@ func (s *Server) dropSessions(t *target.Target) {
 			n.conn.fail(errDropped)
 		}
 	}
+}
+
+// SessionCount returns how many sessions there are.
+func (s *Server) SessionCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.tsihs)
 }
 
 // A SessionInfo describes a session for people.

@@ -151,6 +151,13 @@ func (s *session) add(t *task) (reason rejectReason) {
 	return 0
 }
 
+// alone reports whether there is one task, or none.
+func (s *session) alone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.tasks) < 2
+}
+
 // remove forgets t; expects says that data-out may still be on its way.
 func (s *session) remove(t *task, expects bool) {
 	s.mu.Lock()

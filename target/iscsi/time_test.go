@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"spindle/internal/initiator"
+	"spindle/scsi"
 	"spindle/target"
 	"spindle/target/iscsi"
 )
@@ -42,9 +43,14 @@ func (l *pipeListener) Close() error {
 
 // inBubble runs f with a connection to a server in a bubble.
 func inBubble(t *testing.T, f func(t *testing.T, c *initiator.Conn)) {
+	inBubbleWith(t, &disk{}, f)
+}
+
+// inBubbleWith is inBubble with that logical unit.
+func inBubbleWith(t *testing.T, lu scsi.LogicalUnit, f func(t *testing.T, c *initiator.Conn)) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := iscsi.NewServer(iscsi.Options{})
-		unit := target.NewUnit("cd0", &disk{}, target.UnitOptions{})
+		unit := target.NewUnit("cd0", lu, target.UnitOptions{})
 		srv.Set(exported(target.New(iqn, map[uint16]*target.Unit{0: unit})))
 		l := &pipeListener{make(chan net.Conn), make(chan struct{})}
 		go srv.Serve(context.Background(), l)

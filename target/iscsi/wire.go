@@ -24,8 +24,8 @@ type wire struct {
 	dataDigest   bool
 	limit        int // longest data segment that is taken, in bytes
 
-	scratch [4 * 255]byte // additional header segments
-	ahs     []byte        // those of the last header
+	scratch []byte // of additional header segments, which are rare; 4 * 255 bytes
+	ahs     []byte // those of the last header
 }
 
 // next reads a header with its additional header segments.
@@ -33,6 +33,9 @@ func (w *wire) next(h *header) error {
 	w.r.begin(w)
 	if _, err := io.ReadFull(w.r, h[:]); err != nil {
 		return err
+	}
+	if h.ahsLen() > 0 && w.scratch == nil {
+		w.scratch = make([]byte, 4*255)
 	}
 	w.ahs = w.scratch[:h.ahsLen()]
 	if _, err := io.ReadFull(w.r, w.ahs); err != nil {

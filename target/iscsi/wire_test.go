@@ -97,7 +97,6 @@ func written(t *testing.T, in *wire, h *header, data []byte) []byte {
 	ours, theirs := net.Pipe()
 	c := &conn{nc: ours, in: *in}
 	c.out.conn = c
-	c.out.vectors = c.out.slots[:0]
 	go func() {
 		c.out.append(h, data)
 		c.out.flush()

@@ -21,12 +21,20 @@ type writer struct {
 	statSN uint32
 	since  atomic.Int64 // when the write that is under way began; 0 is none
 
-	headers [batch][headerSize + digestSize]byte
-	trailer [batch][3 + digestSize]byte // padding and data digest
-	slots   [3 * batch][]byte
+	*sheaf  // nil while nothing is queued
 	vectors net.Buffers
 	count   int
 }
+
+// A sheaf is the memory of what is queued. A connection has one only while it
+// writes: most are idle.
+type sheaf struct {
+	headers [batch][headerSize + digestSize]byte
+	trailer [batch][3 + digestSize]byte // padding and data digest
+	slots   [3 * batch][]byte
+}
+
+var sheaves = sync.Pool{New: func() any { return new(sheaf) }}
 
 // How a PDU uses StatSN.
 type statUse byte
@@ -64,6 +72,10 @@ func (w *writer) add(h *header, use statUse, data []byte) {
 }
 
 func (w *writer) append(h *header, data []byte) {
+	if w.sheaf == nil {
+		w.sheaf = sheaves.Get().(*sheaf)
+		w.vectors = w.slots[:0]
+	}
 	in := &w.conn.in
 	head := w.headers[w.count][:headerSize]
 	copy(head, h[:])
@@ -96,7 +108,9 @@ func (w *writer) flush() error {
 	w.since.Store(time.Now().UnixNano())
 	_, err := w.vectors.WriteTo(w.conn.nc)
 	w.since.Store(0)
-	w.vectors, w.count = net.Buffers(w.slots[:0]), 0
+	clear(w.slots[:]) // they hold on to data
+	sheaves.Put(w.sheaf)
+	w.sheaf, w.vectors, w.count = nil, nil, 0
 	if err != nil {
 		w.conn.fail(err)
 	}
