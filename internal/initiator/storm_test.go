@@ -116,7 +116,7 @@ func TestStormRefused(t *testing.T) {
 	}
 	remove()
 	s.Login = nil
-	if r := s.Run(t.Context()); r.Failures["login 0203"] != 10 {
+	if r := s.Run(t.Context()); r.Failures["login 0204"] != 10 {
 		t.Errorf("without a target: %v", r.Failures)
 	}
 }
