@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"spindle/gadget"
@@ -97,7 +98,12 @@ func kernelError(err error) error {
 
 // follow does f with the follower that carries a drive, if one does.
 func (u *usb) follow(drive string, f func(k follower, lun int) error) error {
-	for _, r := range u.all() {
+	return u.followIn(u.all(), drive, f)
+}
+
+// followIn is follow with one of some gadgets.
+func (u *usb) followIn(list []*running, drive string, f func(k follower, lun int) error) error {
+	for _, r := range list {
 		k, ok := r.carrier.(follower)
 		if !ok {
 			continue
@@ -113,11 +119,12 @@ func (u *usb) follow(drive string, f func(k follower, lun int) error) error {
 
 // gadgetReady hands a gadget that was composed anew what came into its drives
 // meanwhile. It is called on the goroutine of usb.
-func (d *Daemon) gadgetReady(w *wanted) {
+func (d *Daemon) gadgetReady(r *running) {
 	d.loop.post(func() {
-		for i, name := range w.drives {
+		r.handed = true
+		for i, name := range r.drives {
 			dr := d.drive(name)
-			if dr == nil || dr.unit != w.units[i] || dr.path == w.images[i] {
+			if dr == nil || dr.unit != r.units[i] || dr.path == r.images[i] {
 				continue
 			}
 			err := d.usb.follow(name, func(k follower, lun int) error {
@@ -144,8 +151,11 @@ func (d *Daemon) followHosts() {
 		return
 	}
 	d.followed = time.Now()
+	// One that was composed anew has yet to get what came meanwhile: its tray is
+	// empty, and no host has to do with it.
+	handed := slices.DeleteFunc(d.usb.all(), func(r *running) bool { return !r.handed })
 	for _, dr := range d.drives {
-		_ = d.usb.follow(dr.cfg.Name, func(k follower, lun int) error {
+		_ = d.usb.followIn(handed, dr.cfg.Name, func(k follower, lun int) error {
 			if dr.path != "" && k.path(lun) == "" {
 				d.log.Info("host-eject", "drive", dr.cfg.Name, "image", dr.path)
 				d.hostTook(dr)

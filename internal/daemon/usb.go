@@ -42,6 +42,7 @@ type running struct {
 	carrier carrier
 	stop    context.CancelFunc // nil before it is served
 	ended   chan struct{}
+	handed  bool // what lies in its drives is what was put into them; the loop's, before run
 }
 
 // usb brings the gadgets that are wanted about. Composing one waits for the
@@ -50,7 +51,7 @@ type running struct {
 type usb struct {
 	open  func(*wanted) (carrier, error)
 	alarm func(gadget string, err error) // nil clears
-	ready func(*wanted)                  // told of a gadget composed anew; may be nil
+	ready func(*running)                 // told of a gadget composed anew; may be nil
 	log   *slog.Logger
 	next  chan []wanted // of capacity 1
 
@@ -70,7 +71,7 @@ func (u *usb) start(list []wanted) error {
 			u.closeAll()
 			return fmt.Errorf("gadget %s: %w", list[i].cfg.Name, err)
 		}
-		u.add(&running{wanted: list[i], carrier: c})
+		u.add(&running{wanted: list[i], carrier: c, handed: true})
 	}
 	return nil
 }
@@ -130,7 +131,7 @@ func (u *usb) reconcile(ctx context.Context, list []wanted) {
 		u.add(r)
 		u.serve(ctx, r)
 		if u.ready != nil {
-			u.ready(w)
+			u.ready(r)
 		}
 	}
 }
