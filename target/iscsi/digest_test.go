@@ -2,14 +2,17 @@ package iscsi_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"testing"
 
 	"spindle/internal/initiator"
+	"spindle/target"
 	"spindle/target/iscsi"
 )
 
@@ -226,4 +229,87 @@ func (w *warned) check(t *testing.T, says string) {
 	if n := strings.Count(w.text.String(), says); n != 1 {
 		t.Errorf("%q is said %d times in\n%s", says, n, w.text.String())
 	}
+}
+
+// Kinds of PDU that FuzzDamaged sends.
+const (
+	wholeCommand = iota
+	openCommand  // F is not set: more data follow unasked
+	openData
+	lastData
+)
+
+// scripted returns the bytes of a PDU with digests: kind, tag, transfer tag,
+// DataSN, offset, length, length of the command, which byte is damaged if any.
+func scripted(c *initiator.Conn, b [8]byte) []byte {
+	var p *initiator.PDU
+	kind := b[0] & 3
+	if kind < openData {
+		p = c.NewCommand(sink(int(b[6])), 0, int(b[6])).Put32(16, uint32(b[1]))
+		p.Data = make([]byte, b[5])
+		c.CmdSN++
+	} else {
+		p = dataOut(uint32(b[1]), uint32(b[2]), uint32(b[3]), int(b[4]), int(b[5]))
+		if b[2] == 0 {
+			p.Put32(20, initiator.NoTag)
+		}
+	}
+	if kind == openCommand || kind == openData {
+		p.Header[1] &^= 0x80
+	}
+	raw := c.Marshal(p)
+	if b[7] != 0 {
+		raw[int(b[7])%len(raw)] ^= 1
+	}
+	return raw
+}
+
+// FuzzDamaged plays PDUs to a session, of which some are damaged: it must
+// neither panic nor hang, and end the connection at its end. Each eight bytes
+// of input are a PDU.
+func FuzzDamaged(f *testing.F) {
+	for _, script := range [][][8]byte{
+		{{wholeCommand, 1, 0, 0, 0, 8, 8, 60}},
+		{{openCommand, 1, 0, 0, 0, 4, 8, 60}, {lastData, 1, 0, 0, 4, 4}},
+		{{openCommand, 1, 0, 0, 0, 0, 8}, {openData, 1, 0, 0, 0, 4, 0, 60}, {lastData, 1, 0, 1, 4, 4}},
+		{{wholeCommand, 1, 0, 0, 0, 0, 8}, {openData, 1, 1, 0, 0, 4, 0, 60}, {lastData, 1, 1, 1, 4, 4}},
+		{{wholeCommand, 1, 0, 0, 0, 0, 8}, {lastData, 1, 1, 0, 0, 8, 0, 60}, {lastData, 1, 1, 0, 0, 8, 0, 60}},
+		{{openCommand, 1, 0, 0, 0, 0, 8}, {wholeCommand, 2, 0, 0, 0, 8, 8}, {lastData, 1, 0, 0, 0, 8, 0, 10}},
+	} {
+		var input []byte
+		for _, b := range script {
+			input = append(input, b[:]...)
+		}
+		f.Add(input)
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		srv := iscsi.NewServer(iscsi.Options{})
+		d := &disk{let: make(chan struct{})}
+		close(d.let)
+		srv.Set(exported(target.New(iqn, map[uint16]*target.Unit{0: target.NewUnit("cd0", d, target.UnitOptions{})})))
+		l := &pipeListener{make(chan net.Conn), make(chan struct{})}
+		go srv.Serve(context.Background(), l)
+		ours, theirs := net.Pipe()
+		l.conns <- theirs
+		c := initiator.NewConn(ours)
+		if _, err := c.Login(initiator.Options{Target: iqn, Keys: []string{"HeaderDigest=CRC32C", "DataDigest=CRC32C", "InitialR2T=No"}}); err != nil {
+			t.Fatal(err)
+		}
+		mustDo(t, c, cdb(opReady), 0, nil, 0) // takes the unit attention
+		go func() {
+			for ; len(input) >= 8; input = input[8:] {
+				if _, err := ours.Write(scripted(c, [8]byte(input))); err != nil {
+					break
+				}
+			}
+			// when this has gone, all before it was served
+			ours.Write(c.Marshal(initiator.New(initiator.NopOut|initiator.Immediate, 0x80).Put32(16, initiator.NoTag).Put32(20, initiator.NoTag)))
+			ours.Close()
+		}()
+		io.Copy(io.Discard, ours)
+		ours.Close()
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		srv.Shutdown(over)
+	})
 }
