@@ -73,7 +73,7 @@ func (c *conn) serve() {
 		c.srv.enter(c)
 		c.startPulse()
 		// a stack of its own: the login's has grown, and a session may idle long
-		c.srv.running.Go(func() { c.end(c.read()) })
+		go func() { c.end(c.read()) }()
 		return
 	}
 	c.end(err)
@@ -96,6 +96,7 @@ func (c *conn) end(err error) {
 	c.report(err)
 	c.srv.remove(c)
 	close(c.ended)
+	c.srv.running.Done()
 }
 
 // read serves PDUs of the full feature phase until the connection ends.
@@ -122,6 +123,14 @@ func (c *conn) read() error {
 			c.linger()
 			return errLogout
 		}
+	}
+}
+
+// handOver leaves the command that the reader was to execute to a goroutine.
+func (c *conn) handOver() {
+	if own := c.own; own != nil {
+		c.own = nil
+		go own.Run()
 	}
 }
 

@@ -242,7 +242,8 @@ func (d *dataOut) Read(p []byte) (int, error) {
 				return 0, err
 			}
 		}
-		late := time.AfterFunc(t.c.srv.ping.Load().Timeout, func() { t.c.fail(errNoData) })
+		c := t.c // a late timer may find t in use by another
+		late := time.AfterFunc(c.srv.ping.Load().Timeout, func() { c.fail(errNoData) })
 		select {
 		case <-r.arrived:
 			late.Stop()

@@ -191,7 +191,8 @@ func (s *Server) admit(nc net.Conn, a *address, group uint16) {
 	c := newConn(s, nc)
 	c.group, c.from = group, a
 	s.conns[c] = struct{}{}
-	s.running.Go(c.serve)
+	s.running.Add(1) // until end, whichever goroutine that is on
+	go c.serve()
 }
 
 func (s *Server) remove(c *conn) {

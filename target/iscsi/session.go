@@ -104,6 +104,7 @@ func (s *session) deliverEarly() {
 		}
 		delete(s.early, next)
 		s.expCmdSN.Store(next + 1)
+		s.conn.handOver() // what is delivered may wait for it, as a Logout does
 		h.run()
 	}
 }

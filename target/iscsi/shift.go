@@ -101,7 +101,7 @@ func (c *conn) relieve() bool {
 	if c.shift.idle++; at != c.shift.seen {
 		c.shift.seen, c.shift.idle = at, 0
 	} else if at%2 == 1 && c.shift.turn.CompareAndSwap(at, at+1) {
-		c.srv.running.Go(func() { c.end(c.read()) })
+		go func() { c.end(c.read()) }() // storage may hold this one for ever: Shutdown waits for the new one
 	}
 	return c.shift.idle < watchIdle
 }
