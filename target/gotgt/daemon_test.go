@@ -54,7 +54,16 @@ func TestDaemon(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c := login(t, "127.0.0.1:"+port)
+	ended, exited := make(chan struct{}), error(nil)
+	go func() { exited = cmd.Wait(); close(ended) }()
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		<-ended
+		if t.Failed() {
+			t.Logf("the daemon: %v, %s", exited, &log)
+		}
+	})
+	c := login(t, "127.0.0.1:"+port, ended)
 	verb := func(args ...string) string {
 		out, err := exec.Command(program, append(args, "--socket", dir+"/sock")...).CombinedOutput()
 		if err != nil {
@@ -72,8 +81,8 @@ func TestDaemon(t *testing.T) {
 		t.Errorf("status does not say which engine serves:\n%s", status)
 	}
 	cmd.Process.Signal(syscall.SIGTERM)
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("after SIGTERM: %v", err)
+	if <-ended; exited != nil {
+		t.Errorf("after SIGTERM: %v", exited)
 	}
 	if !strings.Contains(log.String(), "no CHAP") {
 		t.Errorf("the log does not say what the engine cannot do:\n%s", &log)

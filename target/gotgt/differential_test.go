@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"spindle/internal/initiator"
 	"spindle/internal/lab"
@@ -170,7 +171,7 @@ func TestDifferential(t *testing.T) {
 	if err := os.WriteFile(disc, newImage(7), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ours, theirs := login(t, serveOurs(t, newTarget(t, disc))), login(t, serveTheirs(t, newTarget(t, disc)))
+	ours, theirs := login(t, serveOurs(t, newTarget(t, disc)), nil), login(t, serveTheirs(t, newTarget(t, disc)), nil)
 	seen := map[string]bool{}
 	for i, s := range script {
 		want, got := do(t, ours, s), do(t, theirs, s)
@@ -325,12 +326,22 @@ func serveTheirs(t *testing.T, tgt *target.Target) string {
 	return addr
 }
 
-func login(t *testing.T, addr string) *initiator.Conn {
+// login waits for a server that opens its port a moment after it began, until
+// that ends.
+func login(t *testing.T, addr string, ended <-chan struct{}) *initiator.Conn {
 	t.Helper()
-	var c *initiator.Conn
-	for c == nil { // the port opens a moment after Serve began
-		var err error
-		if c, err = initiator.Dial(addr); err != nil && t.Context().Err() != nil {
+	late := time.NewTimer(time.Minute)
+	defer late.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	c, err := initiator.Dial(addr)
+	for err != nil {
+		select {
+		case <-tick.C:
+			c, err = initiator.Dial(addr)
+		case <-ended:
+			t.Fatal("the server ended before it listened")
+		case <-late.C:
 			t.Fatal(err)
 		}
 	}
