@@ -361,7 +361,7 @@ func TestRequestOfFollower(t *testing.T) {
 	r := newRig(t)
 	r.start(cd0HasA)
 	f := &fakeFollower{fakeCarrier: fakeCarrier{name: "g0", log: &usbLog{}}, held: true, image: "a"}
-	r.d.usb.add(&running{wanted: wanted{drives: []string{"cd0"}}, carrier: f})
+	r.d.usb.add(&running{wanted: wanted{drives: []string{"cd0"}}, carrier: f, handed: true})
 	_, err := r.client.Eject(t.Context(), "cd0", client.EjectRequest{Wait: "10ms"})
 	if !isHeld(err) || !strings.Contains(err.Error(), "holds the tray") || !strings.Contains(err.Error(), "within 10ms") {
 		t.Errorf("eject: %v; want held", err)

@@ -164,16 +164,6 @@ func TestGadgetFollowsConfiguration(t *testing.T) {
 	r.await("the gadget went", func(s *client.Status) bool { return len(s.Gadgets) == 0 })
 }
 
-// A emptyFollower is a gadget of one drive that answers by itself.
-type emptyFollower struct {
-	fakeCarrier
-	has string
-}
-
-func (f *emptyFollower) insert(_ int, path string, _ bool) error { f.has = path; return nil }
-func (f *emptyFollower) eject(int, bool) error                   { f.has = ""; return nil }
-func (f *emptyFollower) path(int) string                         { return f.has }
-
 // A gadget that was composed while a disc came has an empty tray until it is
 // handed that disc: no host has ejected it. One that a host empties later has.
 func TestHostEjectOfAnotherGadget(t *testing.T) {
@@ -184,7 +174,7 @@ func TestHostEjectOfAnotherGadget(t *testing.T) {
 		r.must(r.d.loop.call(t.Context(), f))
 	}
 	look := func() { r.d.followed = time.Time{}; r.d.followHosts() }
-	k := &emptyFollower{fakeCarrier: fakeCarrier{"g0", &usbLog{}, nil}}
+	k := &fakeFollower{fakeCarrier: fakeCarrier{"g0", &usbLog{}, nil}}
 	g := &running{wanted: wanted{drives: []string{"cd0"}, images: []string{""}}, carrier: k}
 	on(func() {
 		g.units = []*target.Unit{r.d.drive("cd0").unit}
@@ -196,14 +186,13 @@ func TestHostEjectOfAnotherGadget(t *testing.T) {
 	on(look)
 	r.wants("ready a.iso")
 	on(func() {
-		if k.has != r.path("images/a.iso") {
-			t.Errorf("the gadget has %q", k.has)
+		if got := k.path(0); got != r.path("images/a.iso") {
+			t.Errorf("the gadget has %q", got)
 		}
-		k.has = ""
+		k.set(false, "")
 		look()
 	})
 	r.wants("open")
-	on(func() { r.d.usb.end(g) })
 }
 
 // devices asks a USB/IP server what it has: one device.
