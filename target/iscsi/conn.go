@@ -176,7 +176,7 @@ func (c *conn) fail(err error) {
 func (c *conn) linger() {
 	if w, ok := c.nc.(interface{ CloseWrite() error }); ok && w.CloseWrite() == nil {
 		c.nc.SetReadDeadline(time.Now().Add(lingerTime))
-		io.CopyN(io.Discard, c.in.r, lingerBytes)
+		io.CopyN(io.Discard, c.in.r.Reader, lingerBytes) // past the tap, which would keep it
 	}
 }
 
