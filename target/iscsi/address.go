@@ -43,23 +43,19 @@ type addresses struct {
 // prefixOf returns what counts as one address: an IPv4 address, a /64 of IPv6,
 // which is what one customer or one wire has at least, and each link-local
 // address, whose /64 is everybody's.
-func prefixOf(a net.Addr) netip.Prefix {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+func prefixOf(ip netip.Addr) netip.Prefix {
+	ip = ip.Unmap().WithZone("")
 	bits := ip.BitLen()
 	if ip.Is6() && !ip.IsLinkLocalUnicast() && !ip.IsLoopback() {
 		bits = 64
 	}
-	p, _ := ip.Prefix(bits)
+	p, _ := ip.Prefix(bits) // none of no address, as of a connection that is not TCP
 	return p
 }
 
 // of returns the place of a. t.mu is held.
 func (t *addresses) of(a net.Addr, now time.Time, l *Limits) *address {
-	key := prefixOf(a)
+	key := prefixOf(hostOf(a))
 	if have := t.known[key]; have != nil {
 		return have
 	}

@@ -15,11 +15,11 @@ func TestPrefixOf(t *testing.T) {
 		{"fe80::1", "fe80::1/128"},
 		{"::1", "::1/128"},
 	} {
-		if got := prefixOf(&net.TCPAddr{IP: net.ParseIP(tt.address), Zone: "eth0", Port: 5}); got.String() != tt.want {
+		if got := prefixOf(hostOf(&net.TCPAddr{IP: net.ParseIP(tt.address), Zone: "eth0", Port: 5})); got.String() != tt.want {
 			t.Errorf("%s counts as %s, want %s", tt.address, got, tt.want)
 		}
 	}
-	if got := prefixOf(&net.UnixAddr{Name: "x"}); got.IsValid() {
+	if got := prefixOf(hostOf(&net.UnixAddr{Name: "x"})); got.IsValid() {
 		t.Errorf("a Unix socket counts as %s", got)
 	}
 }

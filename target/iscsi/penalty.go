@@ -42,7 +42,7 @@ type penalty struct {
 func (p *penalties) full(a netip.Addr) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e := p.table[network(a)]
+	e := p.table[prefixOf(a).Addr()]
 	if e == nil {
 		if len(p.table) < penaltyTable {
 			return false
@@ -59,7 +59,7 @@ func (p *penalties) begin(a netip.Addr) (wait time.Duration, done func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	e := p.entry(network(a), now)
+	e := p.entry(prefixOf(a).Addr(), now)
 	e.forget(now)
 	if e.refusals == 0 {
 		e.since = now
@@ -119,17 +119,4 @@ func (e *penalty) forget(now time.Time) {
 	n := int(now.Sub(e.since) / penaltyForget)
 	e.refusals = max(0, e.refusals-n)
 	e.since = e.since.Add(time.Duration(n) * penaltyForget)
-}
-
-// network is what one guesser has of addresses: an IPv6 host has 64 bits of them
-// for the asking.
-func network(a netip.Addr) netip.Addr {
-	if !a.Is6() || a.Is4In6() {
-		return a.Unmap()
-	}
-	p, err := a.WithZone("").Prefix(64)
-	if err != nil {
-		return a
-	}
-	return p.Addr()
 }

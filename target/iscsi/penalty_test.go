@@ -68,7 +68,8 @@ func TestPenaltyOfNetworks(t *testing.T) {
 		{"192.0.2.1", "::ffff:192.0.2.1", true},
 		{"2001:db8::1", "2001:db8::ffff:0:0:1", true},
 		{"2001:db8::1", "2001:db8:0:1::1", false},
-		{"fe80::1%eth0", "fe80::2%eth1", true},
+		{"fe80::1%eth0", "fe80::2%eth0", false}, // hosts of one link
+		{"fe80::1%eth0", "fe80::1", true},
 	} {
 		var p penalties
 		p.begin(netip.MustParseAddr(tt.a))
