@@ -170,7 +170,7 @@ func Default() *Config {
 func defaults() *Config {
 	c := &Config{
 		Library: Library{Dirs: []string{"/var/lib/spindle/images"}, Verify: Off, CacheSize: 20 << 30},
-		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260"}, Engine: Own, PingInterval: 30 * time.Second, PingTimeout: time.Minute, Limits: defaultLimits()},
+		ISCSI:   ISCSI{Listen: []string{"127.0.0.1:3260"}, Engine: Own, PingInterval: defaultPingInterval, PingTimeout: defaultPingTimeout, Limits: defaultLimits()},
 		Daemon:  Daemon{State: "/var/lib/spindle", Socket: "/run/spindle/spindle.sock", LogLevel: slog.LevelInfo},
 	}
 	c.Unsaid.Dirs, c.Unsaid.State, c.Unsaid.Socket = true, true, true

@@ -57,6 +57,8 @@ func (c *Config) engineProblems() (errs []*Error) {
 		key string
 	}{
 		{len(i.Advertise) > 0, "advertise"},
+		{i.PingInterval != defaultPingInterval, "ping_interval"},
+		{i.PingTimeout != defaultPingTimeout, "ping_timeout"},
 		{len(i.Groups) > 0, "listen"},
 		{i.Limits != defaultLimits(), "limits"},
 		{!i.Discovery.Open(), "discovery"},

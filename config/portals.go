@@ -20,6 +20,9 @@ type Portal struct {
 const (
 	defaultGroup = 1 // of an address that says none
 
+	defaultPingInterval = 30 * time.Second
+	defaultPingTimeout  = time.Minute
+
 	minPing = time.Second
 	maxPing = time.Hour
 )

@@ -99,7 +99,7 @@ func (s *serve) override(c *config.Config) error {
 	set("state", &c.Daemon.State, s.state)
 	set("socket", &c.Daemon.Socket, s.app.socket)
 	if s.flags.Changed("listen") {
-		c.ISCSI.Listen = s.listen
+		c.ISCSI.Listen, c.ISCSI.Groups = s.listen, nil
 	}
 	if s.flags.Changed("library") {
 		c.Library.Dirs = s.library

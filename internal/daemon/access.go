@@ -76,6 +76,9 @@ func (d *Daemon) warnings() []string {
 			where = append(where, l.Addr().String())
 		}
 	}
+	if d.gotgt != nil { // on all addresses
+		where = d.portals()
+	}
 	if len(open) == 0 || len(where) == 0 {
 		return nil
 	}
