@@ -126,6 +126,9 @@ type daemon struct {
 // spindle starts the real program on iso.
 func spindle(b *testing.B, iso string) server { return startDaemon(b, iso).server }
 
+// unlimited lets one client log in as often as it can, as tgtd does.
+const unlimited = "[iscsi.limits]\nlogins_per_second = 1000000\nlogin_burst = 1000000\nconnections_per_address = 2000\nsessions = 2000\nconnections = 4000\n[drive.cd0]\n"
+
 func startDaemon(b *testing.B, iso string) *daemon {
 	b.Helper()
 	bin, err := program()
@@ -136,7 +139,11 @@ func startDaemon(b *testing.B, iso string) *daemon {
 	d := &daemon{bin: bin, socket: filepath.Join(dir, "socket")}
 	addr := lab.FreeAddr(b)
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, bin, "serve", iso, "--listen", addr, "--state", filepath.Join(dir, "state"), "--socket", d.socket)
+	config := filepath.Join(dir, "spindle.toml")
+	if err := os.WriteFile(config, []byte(unlimited), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, bin, "serve", iso, "--config", config, "--listen", addr, "--state", filepath.Join(dir, "state"), "--socket", d.socket)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	errs, err := cmd.StderrPipe() // a log that somebody reads, as journald does
