@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"spindle/internal/api/client"
 	"spindle/internal/initiator"
+	"spindle/internal/lab"
 )
 
 // A stop is where a reload waits for the test.
@@ -173,5 +175,38 @@ func TestReloadAdvertises(t *testing.T) {
 	defer c.Close()
 	if keys, err := c.Login(initiator.Options{Target: name}); err != nil || keys["TargetPortalGroupTag"] != "3" {
 		t.Errorf("login: %v, %v; want group 3", keys, err)
+	}
+}
+
+// Nobody is let in by an address that a reload adds before the rules of the same
+// reload are in force.
+func TestReloadServesAfterItsRules(t *testing.T) {
+	r := newRig(t)
+	addr := lab.FreeAddr(t)
+	early := make(chan string, 8)
+	r.hold = func(stage string) {
+		c, err := initiator.Dial(addr)
+		if err != nil {
+			return // it does not listen yet
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(200 * time.Millisecond))
+		if _, err := c.Login(initiator.Options{}); err == nil && stage != "targets" {
+			early <- stage
+		}
+	}
+	r.start(cd0HasA)
+	r.write(cd0HasA + "[iscsi]\nlisten = [\"" + addr + "\"]\n[iscsi.discovery]\ninitiators = [\"iqn.2026-11.net.example:none\"]\n")
+	r.must(r.d.reload(t.Context()))
+	select {
+	case stage := <-early:
+		t.Errorf("a login at stage %q was let in by the rules of before", stage)
+	default:
+	}
+	c, err := initiator.Dial(addr)
+	r.must(err)
+	defer c.Close()
+	if _, err := c.Login(initiator.Options{}); err == nil || !strings.Contains(err.Error(), "0202") {
+		t.Errorf("afterwards: %v; want a refusal by the rules", err)
 	}
 }

@@ -201,6 +201,9 @@ func (d *Daemon) apply(c *change) {
 	replaced := d.applyDrives(c)
 	d.hold("drives")
 	d.setTargets()
+	for _, l := range c.listen { // not before the rules of who may come in by it
+		d.serve(l)
+	}
 	d.hold("targets")
 	d.noteWarnings()
 	d.usb.want(d.wantedGadgets())
@@ -224,7 +227,6 @@ func (d *Daemon) applyListeners(c *change) {
 	}
 	for addr, l := range c.listen {
 		d.listeners[addr] = l
-		d.serve(l)
 	}
 	d.accepts.Store(int32(len(d.listeners)))
 }
