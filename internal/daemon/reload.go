@@ -225,9 +225,7 @@ func (d *Daemon) applyListeners(c *change) {
 			delete(d.listeners, addr)
 		}
 	}
-	for addr, l := range c.listen {
-		d.listeners[addr] = l
-	}
+	maps.Copy(d.listeners, c.listen)
 	d.accepts.Store(int32(len(d.listeners)))
 }
 
