@@ -30,7 +30,8 @@ type conn struct {
 	text     textExchange
 	begun    bool          // it has a session; srv.mu is over this and ready
 	ready    bool          // in the full feature phase
-	asking   sync.Once     // the one request to log out
+	moving   *time.Timer   // drops it when its target is served elsewhere; srv.mu is over it
+	asking   sync.Once     // closes asked
 	asked    chan struct{} // closed when the initiator has been asked to log out
 	ended    chan struct{} // closed at the end
 	left     bool          // Logout was answered
@@ -195,7 +196,7 @@ func (c *conn) report(err error) {
 		return
 	}
 	switch {
-	case c.sess == nil:
+	case c.sess == nil || c.reported: // the login said it
 		c.reportStranger(err)
 	case err == nil, errors.Is(err, errLogout), errors.Is(err, io.EOF):
 		c.talk(slog.LevelInfo, "connection closed")

@@ -62,22 +62,32 @@ func (s *Server) moved(c *conn) bool {
 }
 
 // sendOn asks the initiators of targets that are served elsewhere to log out:
-// when they come back they are sent on. s.mu is held.
+// when they come back they are sent on. Those of a target that is served here
+// again may stay. s.mu is held.
 func (s *Server) sendOn() {
 	for c := range s.conns {
-		if c.ready && s.moved(c) { // another one looks when it is in: see enter
-			go c.sendOn()
+		if c.ready { // another one looks when it is in: see enter
+			c.sendOn()
 		}
 	}
 }
 
+// sendOn asks, once, or takes back what was asked. srv.mu is held.
 func (c *conn) sendOn() {
-	time.AfterFunc(moveTime, func() {
-		c.srv.mu.Lock()
-		defer c.srv.mu.Unlock()
-		if c.srv.moved(c) { // still
-			c.dismiss(errMoved)
-		}
-	})
-	c.askLogout(moveTime)
+	switch moved := c.srv.moved(c); {
+	case !moved && c.moving != nil:
+		c.moving.Stop()
+		c.moving = nil
+	case moved && c.moving == nil:
+		var t *time.Timer
+		t = time.AfterFunc(moveTime, func() {
+			c.srv.mu.Lock()
+			defer c.srv.mu.Unlock()
+			if c.moving == t { // it was not taken back meanwhile
+				c.dismiss(errMoved)
+			}
+		})
+		c.moving = t
+		go c.askLogout(moveTime)
+	}
 }

@@ -99,6 +99,28 @@ func TestRedirectAsksToLogOut(t *testing.T) {
 	})
 }
 
+// A redirection that is taken back and made again gives the whole time again,
+// and asks again.
+func TestRedirectAgain(t *testing.T) {
+	open := exported(oneUnit(iqn, &disk{}))
+	underGlass(t, open, func(t *testing.T, b *glass) {
+		c := b.login(t, initiator.Options{Target: iqn})
+		b.srv.Set(elsewhere(open))
+		recv(t, c)
+		scsitest.Pause(t.Context(), 6*time.Second)
+		b.srv.Set(open)
+		b.srv.Set(elsewhere(open))
+		start := time.Now()
+		if p := recv(t, c); p.Op() != initiator.Async || p.Header[36] != 1 {
+			t.Fatalf("opcode %02x, event %d; want another request to log out", p.Op(), p.Header[36])
+		}
+		if p := recv(t, c); p.Op() != initiator.Async || p.Header[36] != 3 || time.Since(start) != 10*time.Second {
+			t.Errorf("opcode %02x, event %d after %v; want that the session is dropped after 10s", p.Op(), p.Header[36], time.Since(start))
+		}
+		closedAfter(t, c)
+	})
+}
+
 // A redirection that is taken back drops nobody who was asked to log out.
 func TestRedirectTakenBack(t *testing.T) {
 	open := exported(oneUnit(iqn, &disk{}))

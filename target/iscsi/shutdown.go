@@ -80,14 +80,12 @@ func (s *Server) closeAll() {
 func (s *Server) enter(c *conn) {
 	s.mu.Lock()
 	c.ready = true
-	stopping, ctx, moved := s.stopping, s.stopBy, s.moved(c)
-	s.mu.Unlock()
-	switch {
-	case stopping:
-		go c.askLogout(left(ctx))
-	case moved: // while it logged in
-		go c.sendOn()
+	defer s.mu.Unlock()
+	if s.stopping {
+		go c.askLogout(left(s.stopBy))
+		return
 	}
+	c.sendOn() // its target may have moved while it logged in
 }
 
 // left is how long it is until ctx is done; at most ten minutes.
@@ -98,15 +96,13 @@ func left(ctx context.Context) time.Duration {
 	return 0
 }
 
-// askLogout sends the request, once to a connection.
+// askLogout sends the request.
 func (c *conn) askLogout(within time.Duration) {
-	c.asking.Do(func() {
-		defer close(c.asked)
-		var h header
-		h.start(opAsync, flagFinal)
-		h.put32(16, noTag)
-		h[36] = asyncLogout
-		h.put16(42, uint16(max(1, within.Seconds()))) // Parameter3: seconds until the connection is dropped
-		c.out.send(&h, statAdvance, nil)
-	})
+	defer c.asking.Do(func() { close(c.asked) })
+	var h header
+	h.start(opAsync, flagFinal)
+	h.put32(16, noTag)
+	h[36] = asyncLogout
+	h.put16(42, uint16(max(1, within.Seconds()))) // Parameter3: seconds until the connection is dropped
+	c.out.send(&h, statAdvance, nil)
 }
