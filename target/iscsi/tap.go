@@ -47,6 +47,9 @@ type Tap struct {
 }
 
 func newTap(c *conn, keep, limit int) *Tap {
+	if keep > 0 {
+		keep = max(keep, headerSize) // without it a capture says nothing
+	}
 	return &Tap{conn: c, keep: keep, limit: limit, ready: make(chan struct{}, 1)}
 }
 

@@ -143,7 +143,12 @@ func TestTapKeeps(t *testing.T) {
 		t.Errorf("of a Data-In of %d bytes %d were kept", p.Length, len(p.Data))
 	}
 	tap.Close()
+	least := b.tap(t, 1)
 	mustDo(t, c, read10(3, 1), 2048, nil, 0)
+	if _, list := next(t, least, 2); len(list[0].Data) != 48 || len(list[1].Data) != 48 {
+		t.Errorf("with 1 byte to keep, %d and %d were kept; want the headers", len(list[0].Data), len(list[1].Data))
+	}
+	least.Close()
 	if list, _, err := tap.Next(t.Context()); !errors.Is(err, io.EOF) {
 		t.Errorf("a tap that was closed has %s, %v", opsOf(list), err)
 	}
