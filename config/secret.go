@@ -60,7 +60,7 @@ const (
 // makeSecret is how to make a secret that suits every host: of 96 random bits, and
 // of 16 characters, more than which Windows does not take.
 func makeSecret(path string) string {
-	return "make one: (umask 077; openssl rand -base64 12 >" + path + ")"
+	return "make one: (umask 077; openssl rand -base64 12 | tr -d '\\n' >" + path + ")"
 }
 
 // readSecrets reads the secrets that the configuration names. Errors are those

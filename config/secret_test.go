@@ -122,7 +122,7 @@ func TestBadSecrets(t *testing.T) {
 		{"for the group to write", good, 0o620, []string{"(mode 0620)"}},
 		{"short", "elevenchars\n", 0o600, []string{
 			key, "/alice has 11 characters, fewer than 12: who sees one login on the wire can try all such (RFC 7143, 9.2.1, asks for 96 bits)",
-			"(hint: make one: (umask 077; openssl rand -base64 12 >", "/alice))",
+			"(hint: make one: (umask 077; openssl rand -base64 12 | tr -d '\\n' >", "/alice))",
 		}},
 		{"empty", "", 0o600, []string{"has 0 characters"}},
 		{"long", strings.Repeat("x", 256), 0o600, []string{key, "has 256 characters, more than 255"}},
