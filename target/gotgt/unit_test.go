@@ -12,6 +12,7 @@ import (
 	uuid "github.com/satori/go.uuid"
 
 	"spindle/scsi"
+	"spindle/scsi/scsitest"
 	"spindle/target"
 )
 
@@ -103,7 +104,7 @@ func TestSessionsEnd(t *testing.T) {
 		}
 		for n := range byte(maxSessions + 3) {
 			run(n, 0)
-			time.Sleep(time.Second)
+			scsitest.Pause(t.Context(), time.Second)
 		}
 		if p.lost != 3 || len(u.sessions) != maxSessions {
 			t.Errorf("%d sessions ended and %d are there; want 3 and %d", p.lost, len(u.sessions), maxSessions)
@@ -111,7 +112,7 @@ func TestSessionsEnd(t *testing.T) {
 		if run(200-1, 0) != 2 || run(200-1, 0) != 0 || run(200-1, 0xFF) != 2 {
 			t.Error("a session does not begin with a unit attention, or a panic is no error")
 		}
-		time.Sleep(quiet)
+		scsitest.Pause(t.Context(), quiet)
 		run(200, 0)
 		if len(u.sessions) != 1 {
 			t.Errorf("%d sessions after a while; want the new one", len(u.sessions))
