@@ -24,6 +24,13 @@ func (s *Server) turnAway(nc net.Conn, a *address, why *overLimit) {
 		nc.Close()
 		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		s.addresses.leaveAway(a)
+		nc.Close()
+		return
+	}
 	s.away[nc] = struct{}{}
 	window := s.limits.Load().Window
 	s.running.Go(func() {

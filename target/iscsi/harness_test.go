@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"spindle/internal/initiator"
 	"spindle/scsi"
@@ -164,6 +165,7 @@ func (b *bench) dial(t testing.TB) *initiator.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(time.Minute)) // an answer that does not come fails the test
 	return c
 }
 

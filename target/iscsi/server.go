@@ -167,32 +167,35 @@ func (s *Server) start(nc net.Conn, group uint16) {
 	setKeepAlive(nc)
 	l := s.limits.Load()
 	a, fits := s.addresses.enter(nc.RemoteAddr(), l)
+	var over *overLimit
+	if !fits {
+		over = l.over(limitPerAddress, loginOutOfResources)
+	} else if over = s.admit(nc, a, group, l); over != nil {
+		s.addresses.leave(a)
+	}
+	if over != nil {
+		s.turnAway(nc, a, over)
+	}
+}
+
+// admit serves nc, unless there are too many. At a stop it closes it.
+func (s *Server) admit(nc net.Conn, a *address, group uint16, l *Limits) *overLimit {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.stopping:
-		nc.Close()
-	case !fits:
-		s.turnAway(nc, a, l.over(limitPerAddress, loginOutOfResources))
-		return
-	case len(s.conns) >= l.Connections:
-		s.turnAway(nc, a, l.over(limitConnections, loginOutOfResources))
-	default:
-		s.admit(nc, a, group)
-		return
-	}
-	if fits {
 		s.addresses.leave(a)
+		nc.Close()
+		return nil
+	case len(s.conns) >= l.Connections:
+		return l.over(limitConnections, loginOutOfResources)
 	}
-}
-
-// admit serves nc. s.mu is held.
-func (s *Server) admit(nc net.Conn, a *address, group uint16) {
 	c := newConn(s, nc)
 	c.group, c.from = group, a
 	s.conns[c] = struct{}{}
 	s.running.Add(1) // until end, whichever goroutine that is on
 	go c.serve()
+	return nil
 }
 
 func (s *Server) remove(c *conn) {
