@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"cmp"
+	"net"
+	"net/netip"
 	"slices"
 
 	"spindle/config"
@@ -15,10 +17,37 @@ import (
 func (d *Daemon) setTargets() {
 	slices.SortFunc(d.drives, func(a, b *drive) int { return cmp.Compare(a.cfg.Name, b.cfg.Name) })
 	for addr, l := range d.listeners {
-		l.group.Store(uint32(d.cfg.ISCSI.Group(addr)))
+		l.group.Store(uint32(d.groupOf(addr)))
 	}
 	d.server.Set(d.settings())
 	d.setGotgt()
+}
+
+// groupOf is the portal group of a listener. A socket that systemd passed has
+// that of the address of the configuration which is the same.
+func (d *Daemon) groupOf(addr string) uint16 {
+	if d.passed {
+		if i := slices.IndexFunc(d.cfg.ISCSI.Listen, func(said string) bool { return sameAddress(said, addr) }); i >= 0 {
+			addr = d.cfg.ISCSI.Listen[i]
+		}
+	}
+	return d.cfg.ISCSI.Group(addr)
+}
+
+// sameAddress reports whether two addresses HOST:PORT are one, as they are when
+// both mean all addresses.
+func sameAddress(a, b string) bool {
+	h, p, err := net.SplitHostPort(a)
+	i, q, berr := net.SplitHostPort(b)
+	return err == nil && berr == nil && p == q && unspecified(h) == unspecified(i)
+}
+
+// unspecified is a host, or nothing for all addresses.
+func unspecified(host string) string {
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		return ""
+	}
+	return host
 }
 
 // settings are those of the network target, of the configuration in force.

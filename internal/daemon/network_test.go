@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"spindle/config"
 	"spindle/internal/api/client"
 	"spindle/internal/initiator"
 	"spindle/internal/lab"
@@ -208,5 +209,29 @@ func TestReloadServesAfterItsRules(t *testing.T) {
 	defer c.Close()
 	if _, err := c.Login(initiator.Options{}); err == nil || !strings.Contains(err.Error(), "0202") {
 		t.Errorf("afterwards: %v; want a refusal by the rules", err)
+	}
+}
+
+// A socket of systemd's is in the group that the configuration says of its
+// address.
+func TestGroupOfPassedSocket(t *testing.T) {
+	c := config.ISCSI{Listen: []string{":3260", "192.0.2.7:3261"}, Groups: map[string]uint16{":3260": 2, "192.0.2.7:3261": 3}}
+	for _, tt := range []struct {
+		passed bool
+		addr   string
+		want   uint16
+	}{
+		{true, "[::]:3260", 2},
+		{true, "0.0.0.0:3260", 2},
+		{true, "192.0.2.7:3261", 3},
+		{true, "192.0.2.7:3260", 1},
+		{true, "[::]:3261", 1},
+		{false, ":3260", 2},
+		{false, "[::]:3260", 1},
+	} {
+		d := &Daemon{cfg: &config.Config{ISCSI: c}, passed: tt.passed}
+		if got := d.groupOf(tt.addr); got != tt.want {
+			t.Errorf("%s, passed %v: group %d, want %d", tt.addr, tt.passed, got, tt.want)
+		}
 	}
 }
