@@ -22,17 +22,22 @@ func (d closeTold) Close() error {
 	return d.Disc.Close()
 }
 
+// opening begins an act on cd0 whose image has just been opened.
+func (r *rig) opening(image string) (dr *drive, act uint64, o opened, told closeTold) {
+	r.t.Helper()
+	r.must(r.d.loop.call(r.t.Context(), func() { dr = r.d.drive("cd0"); act = dr.begin() }))
+	o, err := r.d.open(dr.cfg, image)
+	r.must(err)
+	told = closeTold{o.disc, make(chan struct{})}
+	o.disc = told
+	return dr, act, o, told
+}
+
 // An insert whose image takes so long to open that a later verb waits by then
 // closes it.
 func TestLateInsertClosesItsImage(t *testing.T) {
 	r, h := holdA(t, "")
-	var act uint64
-	var dr *drive
-	r.must(r.d.loop.call(t.Context(), func() { dr = r.d.drive("cd0"); act = dr.begin() }))
-	o, err := r.d.open(dr.cfg, "b.iso")
-	r.must(err)
-	told := closeTold{o.disc, make(chan struct{})}
-	o.disc = told
+	dr, act, o, told := r.opening("b.iso")
 	later := r.ask(t.Context(), "insert c.iso", forLong)
 	a := newAttempt(act, o, api.Way{Wait: -1})
 	r.must(r.d.loop.call(t.Context(), func() { r.d.attempt(dr, a) }))
@@ -54,13 +59,7 @@ func TestLateInsertClosesItsImage(t *testing.T) {
 func TestLateActOnARetiredDrive(t *testing.T) {
 	r := newRig(t)
 	r.start(cd0HasA)
-	var act uint64
-	var dr *drive
-	r.must(r.d.loop.call(t.Context(), func() { dr = r.d.drive("cd0"); act = dr.begin() }))
-	o, err := r.d.open(dr.cfg, "b.iso")
-	r.must(err)
-	told := closeTold{o.disc, make(chan struct{})}
-	o.disc = told
+	dr, act, o, told := r.opening("b.iso")
 	r.write(cd0HasA + "vendor = \"ANOTHER\"\n")
 	r.must(r.d.reload(t.Context()))
 	for name, a := range map[string]*attempt{

@@ -99,12 +99,8 @@ func TestCHAP(t *testing.T) {
 			"md5", "sha1_generic", "sha256_generic", "sha3_generic", "target_core_mod", "target_core_file", "iscsi_target_mod", "sd_mod",
 		}, lab.InitiatorModules...),
 		Binaries: []string{"iscsid", "iscsiadm"},
-		Data: map[string][]byte{
-			"/etc/passwd":                    []byte("root:x:0:0:root:/root:/bin/sh\n"), // iscsid looks who asks
-			"/etc/iscsi/initiatorname.iscsi": []byte("InitiatorName=" + guestName + "\n"),
-			"/etc/iscsi/iscsid.conf":         []byte("iscsid.startup = /bin/iscsid\nnode.startup = manual\n"),
-		},
-		Net: true,
+		Data:     openISCSIFiles(""),
+		Net:      true,
 		Hooks: map[string]lab.Hook{
 			"target": func(args []string) (string, error) {
 				s := d.status()

@@ -44,12 +44,8 @@ func TestMove(t *testing.T) {
 	g := &lab.Guest{
 		Modules:  lab.InitiatorModules,
 		Binaries: []string{"iscsid", "iscsiadm"},
-		Data: map[string][]byte{
-			"/etc/passwd":                    []byte("root:x:0:0:root:/root:/bin/sh\n"), // iscsid looks who asks
-			"/etc/iscsi/initiatorname.iscsi": []byte("InitiatorName=" + guestName + "\n"),
-			"/etc/iscsi/iscsid.conf":         []byte("iscsid.startup = /bin/iscsid\nnode.startup = manual\n"),
-		},
-		Net: true,
+		Data:     openISCSIFiles(""),
+		Net:      true,
 		Hooks: map[string]lab.Hook{
 			"target": func([]string) (string, error) { return here.cd0().Target, nil },
 			"move":   move,

@@ -22,20 +22,24 @@ func openISCSI(settings string, hooks map[string]lab.Hook, script string) *lab.G
 	return &lab.Guest{
 		Modules:  lab.InitiatorModules,
 		Binaries: []string{"guesttool", "iscsid", "iscsiadm"},
-		Data: map[string][]byte{
-			"/etc/passwd":                    []byte("root:x:0:0:root:/root:/bin/sh\n"), // iscsid looks who asks
-			"/etc/iscsi/initiatorname.iscsi": []byte("InitiatorName=" + guestName + "\n"),
-			"/etc/iscsi/iscsid.conf": []byte(`iscsid.startup = /bin/iscsid
-node.startup = manual
-node.session.timeo.replacement_timeout = 120
+		Data: openISCSIFiles(`node.session.timeo.replacement_timeout = 120
 node.conn[0].timeo.noop_out_interval = 5
 node.conn[0].timeo.noop_out_timeout = 5
 ` + settings),
-		},
 		Net:     true,
 		Hooks:   hooks,
 		Script:  openISCSIScript + script,
 		Timeout: 4 * time.Minute,
+	}
+}
+
+// openISCSIFiles are what open-iscsi wants to find in a guest, with more lines of
+// iscsid.conf.
+func openISCSIFiles(settings string) map[string][]byte {
+	return map[string][]byte{
+		"/etc/passwd":                    []byte("root:x:0:0:root:/root:/bin/sh\n"), // iscsid looks who asks
+		"/etc/iscsi/initiatorname.iscsi": []byte("InitiatorName=" + guestName + "\n"),
+		"/etc/iscsi/iscsid.conf":         []byte("iscsid.startup = /bin/iscsid\nnode.startup = manual\n" + settings),
 	}
 }
 
