@@ -64,12 +64,18 @@ func traceSession(t *testing.T, d *daemon, digest string) {
 	try(err)
 	api := client.New(d.socket())
 	defer api.Close()
-	s, err := api.Sessions(t.Context())
-	try(err)
-	if len(s.Sessions) != 1 {
-		t.Fatalf("%d sessions; want 1", len(s.Sessions))
-	}
-	r, err := api.TraceSession(t.Context(), s.Sessions[0].ID, client.TraceRequest{})
+	var id string
+	until(t, func() error { // a session is listed a moment after its login was answered
+		s, err := api.Sessions(t.Context())
+		if err == nil && len(s.Sessions) != 1 {
+			err = fmt.Errorf("%d sessions; want 1", len(s.Sessions))
+		}
+		if err == nil {
+			id = s.Sessions[0].ID
+		}
+		return err
+	})
+	r, err := api.TraceSession(t.Context(), id, client.TraceRequest{})
 	try(err)
 	defer r.Close()
 
