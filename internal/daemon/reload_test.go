@@ -11,6 +11,7 @@ import (
 
 	"spindle/internal/api/client"
 	"spindle/internal/initiator"
+	"spindle/internal/lab"
 )
 
 // login opens a session with a drive's target and takes the unit attention of
@@ -301,12 +302,7 @@ func TestComingBackAfterRestart(t *testing.T) {
 // An address that overlaps one of the daemon's own is told as such: no other
 // program has the port.
 func TestReloadToOverlappingAddress(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
+	_, port, _ := net.SplitHostPort(lab.FreeAddr(t))
 	r := newRig(t)
 	r.start(cd0HasA + "[iscsi]\nlisten = [\"127.0.0.1:" + port + "\"]\n")
 	r.write(cd0HasA + "[iscsi]\nlisten = [\"0.0.0.0:" + port + "\"]\n")

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"spindle/internal/api/client"
+	"spindle/internal/lab"
 )
 
 // A daemon is a `spindle serve` with a state directory and a socket of its own.
@@ -39,7 +40,7 @@ type daemon struct {
 // ready. It is stopped as systemd stops it, and has to end with 0.
 func serve(t testing.TB, args ...string) *daemon {
 	t.Helper()
-	return serveOn(t, "127.0.0.1:0", args...)
+	return serveOn(t, lab.FreeAddr(t), args...) // a test may start it again
 }
 
 func serveOn(t testing.TB, listen string, args ...string) *daemon {

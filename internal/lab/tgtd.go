@@ -128,18 +128,6 @@ func retry(ctx context.Context, pause time.Duration, f func() error) error {
 	}
 }
 
-// FreeAddr returns a loopback address with a TCP port that nobody listened on a
-// moment ago. Prefer listening on port 0 where the program can tell its port.
-func FreeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // CPUTime returns the processor time that a process has used so far, in all its threads.
 func CPUTime(t testing.TB, pid int) time.Duration {
 	t.Helper()
