@@ -283,6 +283,7 @@ func TestLoadBehindTheCommand(t *testing.T) {
 
 		run(t, drive, n, loadOf(2), nil)
 		run(t, drive, n, tur, changed)
+		synctest.Wait() // for what is told of the second disc
 		told()
 		walk(t, drive, n, step{loadImmed(1), "", nil}, step{stopLoad, "", nil})
 		synctest.Wait()
