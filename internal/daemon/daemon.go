@@ -40,6 +40,7 @@ type Options struct {
 	StopTime time.Duration
 
 	hold func(stage string) // tests wait here; nil does not
+	hung time.Duration      // how long a stop waits for storage; 5 s when zero
 }
 
 // A Daemon serves drives from Start to the end of Run.
@@ -95,6 +96,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.StopTime = cmp.Or(o.StopTime, 5*time.Second)
+	o.hung = cmp.Or(o.hung, 5*time.Second)
 	started := time.Now()
 	cfg, err := o.Load()
 	if err != nil {

@@ -46,7 +46,7 @@ func TestLateInsertClosesItsImage(t *testing.T) {
 	}
 	select {
 	case <-told.closed:
-	case <-time.After(5 * time.Second):
+	case <-time.After(limit):
 		t.Error("its image is open still")
 	}
 	h.allow()

@@ -13,6 +13,7 @@ import (
 
 	"spindle/config"
 	"spindle/gadget/massstorage"
+	"spindle/internal/api"
 	"spindle/internal/api/client"
 	"spindle/mmcemu"
 )
@@ -280,13 +281,22 @@ func TestInsertWhileItComes(t *testing.T) {
 	r := newRig(t)
 	r.start("[drive.cd0]\nspin_up = \"300ms\"\ndisc = \"a.iso\"\n")
 	h := r.newHost()
-	errs := make(chan error, 2)
-	go func() { errs <- r.insert("b.iso", false) }()
-	r.await("the change", func(s *client.Status) bool { return s.Drives[0].Next == "b.iso" })
-	go func() { errs <- r.insert("b.iso", false) }()
-	for range 2 {
-		r.must(<-errs)
+	dr, act, o, _ := r.opening("b.iso")
+	first := newAttempt(act, o, api.Way{Wait: -1})
+	_, act, o, told := r.opening("b.iso")
+	second := newAttempt(act, o, api.Way{Wait: -1})
+	var next string
+	r.must(r.d.loop.call(t.Context(), func() {
+		r.d.attempt(dr, first)
+		next = dr.emu.Status().Next
+		r.d.attempt(dr, second)
+	}))
+	<-told.closed // it is not needed
+	if next != "b.iso" {
+		t.Errorf("between the two %q is coming; want b.iso", next)
 	}
+	r.must(<-first.done)
+	r.must(<-second.done)
 	r.wants("ready b.iso")
 	h.leave()
 }

@@ -22,10 +22,29 @@ import (
 	"spindle/scsi/scsitest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 {
+		code = leaks()
+	}
+	os.Exit(code)
+}
+
+// leaks waits until all goroutines have ended, and says which do not. Those of the
+// last test may be ending still.
+func leaks() int {
+	var err error
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+		if err = goleak.Find(); err == nil { // it waits a moment by itself
+			return 0
+		}
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
 
 // limit is how long anything that must come may take.
-const limit = time.Minute
+const limit = 3 * time.Minute
 
 // A rig is a daemon with a configuration file, a library of a.iso, b.iso and
 // c.iso, and real sockets.
@@ -112,6 +131,7 @@ func (r *rig) tryStart() error {
 		Log:      r.log,
 		StopTime: 100 * time.Millisecond,
 		hold:     r.hold,
+		hung:     limit, // a machine under load is not storage that hangs
 	})
 	if err != nil {
 		return err

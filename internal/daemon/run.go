@@ -79,21 +79,18 @@ func (d *Daemon) Run(ctx context.Context) error {
 	stop()
 	d.server.Shutdown(grace)
 	d.api.stop(grace)
-	stuck := !within(hung, d.serving.Wait) || !within(hung, d.workers.Wait)
+	stuck := !within(d.o.hung, d.serving.Wait) || !within(d.o.hung, d.workers.Wait)
 	endLoop()
 	looping.Wait()
 	d.flush() // the loop has ended: its state is this goroutine's
 	endSaving()
-	stuck = !within(hung, saving.Wait) || stuck
+	stuck = !within(d.o.hung, saving.Wait) || stuck
 	d.abandon()
 	if stuck {
 		return errors.New("storage does not answer: what waits for it is left behind")
 	}
 	return nil
 }
-
-// hung is how long a stop waits for storage.
-const hung = 5 * time.Second
 
 // within reports whether wait returned in time. Storage may hang for ever, and
 // a service must end all the same.

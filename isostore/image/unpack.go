@@ -214,6 +214,10 @@ func (u *unpacker) copy(p *packing, r io.Reader) error {
 		if err == io.EOF {
 			return nil
 		}
+		// The reader looks too, but a few bytes that it has may be gigabytes of zeros.
+		if ctx := u.in.ctx; ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 	}
 }
 

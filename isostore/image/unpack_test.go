@@ -3,6 +3,7 @@ package image
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -145,6 +146,25 @@ func TestUnpackMembers(t *testing.T) {
 	for _, ext := range []string{".gz", ".xz", ".zst"} {
 		packed := append(unpackBytes(t, ext, image[:100000]), unpackBytes(t, ext, image[100000:])...)
 		unpackOpen(t, write(t, t.TempDir(), "a.iso"+ext, packed), "a.iso"+ext, image)
+	}
+}
+
+// TestUnpackGivenUp gives up a file of few bytes that are many when unpacked: not one
+// chunk more is written.
+func TestUnpackGivenUp(t *testing.T) {
+	c := unpackCache(t, 100<<20)
+	root := write(t, t.TempDir(), "a.iso.gz", unpackBytes(t, ".gz", append(packedImage(200), make([]byte, 16<<20)...)))
+	ctx, cancel := context.WithCancel(t.Context())
+	chunks := 0
+	err := c.Unpack(ctx, root, "a.iso.gz", func(int64, int64) {
+		chunks++
+		cancel()
+	})
+	if !errors.Is(err, context.Canceled) || chunks != 1 {
+		t.Errorf("Unpack = %v after %d chunks, want %v after 1", err, chunks, context.Canceled)
+	}
+	if left := unpackLeft(t, c); len(left) != 0 || c.used != 0 {
+		t.Errorf("%q are left, and %d bytes are counted", left, c.used)
 	}
 }
 

@@ -83,12 +83,17 @@ func (w told) Write(p []byte) (int, error) {
 func TestGoneInitiatorIsReset(t *testing.T) {
 	log := told{"connection dropped", make(chan struct{}, 1)}
 	b := serve(t, iscsi.Options{Log: slog.New(slog.NewTextHandler(log, nil))})
-	b.srv.Set(pinged(exported(oneUnit(iqn, &disk{})), iscsi.Ping{Interval: 20 * time.Millisecond, Timeout: 100 * time.Millisecond}))
+	// Nobody is asked: only who takes nothing is gone.
+	b.srv.Set(pinged(exported(oneUnit(iqn, &disk{})), iscsi.Ping{Interval: -1, Timeout: 100 * time.Millisecond}))
 	c := b.login(t)
+	var all []byte
 	for range 16 { // more than the kernel takes
-		if err := c.SendCommand(c.NewCommand(read10(0, 2048), 2048*2048, 0)); err != nil {
-			t.Fatal(err)
-		}
+		all = append(all, c.Marshal(c.NewCommand(read10(0, 2048), 2048*2048, 0))...)
+		c.ITT++
+		c.CmdSN++
+	}
+	if _, err := c.Write(all); err != nil { // at once: it may be gone after the first
+		t.Fatal(err)
 	}
 	<-log.heard
 	if _, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {

@@ -112,21 +112,23 @@ func TestColdReset(t *testing.T) {
 // An abort waits for storage 10 s at most; the drive is BUSY until it returns,
 // and the connection goes on meanwhile.
 func TestStuckTask(t *testing.T) {
-	b := serve(t, iscsi.Options{})
-	b.unit = target.NewUnit("cd0", b.disk, target.UnitOptions{AbortWait: 50 * time.Millisecond})
-	b.srv.Set(exported(target.New(iqn, map[uint16]*target.Unit{0: b.unit})))
-	c := b.login(t)
-	stuck := c.NewCommand(cdb(opDeaf), 512, 0)
-	c.SendCommand(stuck)
-	c.SendCommand(manage(c, 5))
-	ping(t, c)
-	if r := recv(t, c); r.Op() != initiator.TaskMgmtResp || r.Header[2] != 255 {
-		t.Errorf("opcode %02x, response %d; want function rejected", r.Op(), r.Header[2])
-	}
-	if r := mustDo(t, c, cdb(opReady), 0, nil, 0); r.Status != 8 {
-		t.Errorf("while stuck: status %02x, want BUSY", r.Status)
-	}
-	close(b.disk.let)
+	d := &disk{}
+	underGlass(t, exported(oneUnit(iqn, d)), func(t *testing.T, b *glass) {
+		d.let = make(chan struct{}) // of the bubble
+		c := b.login(t, initiator.Options{Target: iqn})
+		c.SendCommand(c.NewCommand(cdb(opDeaf), 512, 0))
+		start := time.Now()
+		c.SendCommand(manage(c, 5))
+		ping(t, c)
+		r := recv(t, c)
+		if took := time.Since(start).Round(time.Second); r.Op() != initiator.TaskMgmtResp || r.Header[2] != 255 || took != 10*time.Second {
+			t.Errorf("opcode %02x, response %d after %v; want function rejected after 10s", r.Op(), r.Header[2], took)
+		}
+		if r := mustDo(t, c, cdb(opReady), 0, nil, 0); r.Status != 8 {
+			t.Errorf("while stuck: status %02x, want BUSY", r.Status)
+		}
+		close(d.let)
+	})
 }
 
 // The numbers of a connection: StatSN advances for every status, and not for
@@ -297,7 +299,7 @@ func TestShutdown(t *testing.T) {
 	polite := b.login(t)
 	deaf := b.loginAs(t, initiator.Options{Target: iqn, ISID: [6]byte{0x80, 2}})
 	idle := b.dial(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan struct{})
 	go func() { b.srv.Shutdown(ctx); close(done) }()
@@ -309,6 +311,7 @@ func TestShutdown(t *testing.T) {
 	if r := recv(t, polite); r.Op() != initiator.LogoutResp {
 		t.Errorf("opcode %02x", r.Op())
 	}
+	cancel() // the time is over
 	<-done
 	recv(t, deaf) // the request
 	for _, c := range []*initiator.Conn{deaf, idle} {

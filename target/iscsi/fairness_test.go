@@ -71,7 +71,7 @@ func newContest(t *testing.T, l iscsi.Limits) *contest {
 		c.readers[n] = c.login(t, n)
 	}
 	c.small = c.login(t, greedy)
-	c.small.SetDeadline(time.Now().Add(time.Minute))
+	c.small.SetDeadline(time.Now().Add(limit))
 	return c
 }
 
@@ -112,7 +112,7 @@ func (c *contest) ask(t *testing.T, from, to int) {
 // settleQueue waits until so many answers wait for the memory of all.
 func settleQueue(t *testing.T, s *iscsi.Server, n int) {
 	t.Helper()
-	deadline := time.NewTimer(time.Minute)
+	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

@@ -16,6 +16,9 @@ import (
 
 const iqn = "iqn.2026-11.spindle.test:cd0"
 
+// limit is how long anything that must come may take.
+const limit = time.Minute
+
 // Opcodes of the disk of these tests.
 const (
 	opReady = 0x00
@@ -165,7 +168,7 @@ func (b *bench) dial(t testing.TB) *initiator.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(time.Minute)) // an answer that does not come fails the test
+	c.SetDeadline(time.Now().Add(limit)) // an answer that does not come fails the test
 	return c
 }
 

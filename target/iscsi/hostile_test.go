@@ -202,7 +202,7 @@ func takeTally(t *testing.T) tally {
 // settle waits until no goroutine and no file of a storm is left.
 func settle(t *testing.T, rest tally) tally {
 	t.Helper()
-	deadline := time.NewTimer(10 * time.Second)
+	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -248,6 +248,9 @@ func TestStorms(t *testing.T) {
 		storm func(t *testing.T, b *bench)
 	}{
 		{"1,000 idle connections", func(t *testing.T, b *bench) {
+			l := wide
+			l.LoginTimeout = 500 * time.Millisecond
+			b.limit(l)
 			var all []net.Conn
 			for range 1000 {
 				nc, err := net.Dial("tcp", b.addr)
@@ -256,7 +259,17 @@ func TestStorms(t *testing.T) {
 				}
 				all = append(all, nc)
 			}
-			c := b.login(t)
+			c := b.dial(t)
+			for late := time.Now().Add(limit); ; c = b.dial(t) {
+				_, err := c.Login(initiator.Options{Target: iqn})
+				if err == nil {
+					break
+				}
+				if c.Close(); time.Now().After(late) { // else it was too late itself
+					t.Fatal(err)
+				}
+			}
+			mustDo(t, c, cdb(opReady), 0, nil, 0)
 			mustDo(t, c, read10(0, 100), 100*2048, nil, 0)
 			for _, nc := range all { // each is closed when its time for a login is over
 				if _, err := nc.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !strings.Contains(err.Error(), "reset") {
@@ -265,6 +278,7 @@ func TestStorms(t *testing.T) {
 				nc.Close()
 			}
 			c.Close()
+			b.limit(wide)
 		}},
 		{"reconnect storm during reads", func(t *testing.T, b *bench) {
 			var all sync.WaitGroup
@@ -324,9 +338,7 @@ func TestStorms(t *testing.T) {
 			}
 		}},
 	}
-	l := wide
-	l.LoginTimeout = 500 * time.Millisecond
-	b := serveWith(t, iscsi.Options{}, l)
+	b := serve(t, iscsi.Options{})
 	b.login(t).Close() // what is made once is made
 	rest := takeTally(t)
 	rest.goroutines++ // of the subtest

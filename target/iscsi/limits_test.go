@@ -20,7 +20,7 @@ func (b *bench) from(t testing.TB, n int) *initiator.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(30 * time.Second))
+	nc.SetDeadline(time.Now().Add(limit))
 	return initiator.NewConn(nc)
 }
 
@@ -68,7 +68,8 @@ func (b *bench) checkRefused(t testing.TB, key string, least uint64) {
 // The default limits on connections of an address, sessions and connections
 // refuse with 'out of resources', and no others are kept out.
 func TestDefaultConnectionLimits(t *testing.T) {
-	b := serveWith(t, iscsi.Options{}, iscsi.Limits{})
+	// Those that say nothing stay until the test ends.
+	b := serveWith(t, iscsi.Options{}, iscsi.Limits{FirstRequestTimeout: time.Hour, LoginTimeout: time.Hour})
 	l := iscsi.DefaultLimits()
 	id := 0
 	login := func(address int) *initiator.Conn {
@@ -112,7 +113,7 @@ func TestDefaultConnectionLimits(t *testing.T) {
 // await waits until the server's usage is as it should.
 func (b *bench) await(t testing.TB, what string, ok func(iscsi.Usage) bool) {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

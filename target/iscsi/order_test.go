@@ -78,7 +78,7 @@ func TestHeldDataStarvesNobody(t *testing.T) {
 		send(t, c, p)
 	}
 	ping(t, c)
-	other.SetDeadline(time.Now().Add(10 * time.Second))
+	other.SetDeadline(time.Now().Add(limit))
 	mustDo(t, other, read10(0, 300), 300*2048, nil, 0)
 }
 

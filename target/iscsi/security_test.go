@@ -48,7 +48,7 @@ func (j *lineLog) Write(p []byte) (int, error) {
 // await returns when there is a line that holds what.
 func (j *lineLog) await(t testing.TB, what string) {
 	t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(limit)
 	for {
 		j.mu.Lock()
 		if j.written == nil {

@@ -14,7 +14,7 @@ func TestWatchLeavesTheIdle(t *testing.T) {
 	b := serve(t, iscsi.Options{})
 	awaitWatch := func(readers int) {
 		t.Helper()
-		deadline := time.After(10 * time.Second)
+		deadline := time.After(limit)
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
 		for {

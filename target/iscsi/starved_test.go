@@ -21,7 +21,7 @@ func TestPausedHostsStarveNobody(t *testing.T) {
 	}
 	ping(t, b.loginAs(t, initiator.Options{Target: iqn, ISID: [6]byte{0x80, 1}}))
 	other := b.loginAs(t, initiator.Options{Target: iqn, ISID: [6]byte{0x80, 2}})
-	other.SetDeadline(time.Now().Add(30 * time.Second)) // pings would find out in minutes
+	other.SetDeadline(time.Now().Add(limit)) // pings would find out in minutes
 	for range 20 {
 		mustDo(t, other, read10(0, 300), 300*2048, nil, 0)
 	}

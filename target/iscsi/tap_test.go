@@ -19,7 +19,7 @@ import (
 // response of its login.
 func (b *bench) only(t *testing.T) iscsi.SessionDetail {
 	t.Helper()
-	for late := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+	for late := time.Now().Add(limit); ; runtime.Gosched() {
 		list := b.srv.Details()
 		if len(list) == 1 {
 			return list[0]
