@@ -99,7 +99,7 @@ func TestReloadAccess(t *testing.T) {
 	reload := func(file string) {
 		r.t.Helper()
 		r.write(file)
-		r.must(r.d.reload(t.Context()))
+		r.must(r.reload())
 	}
 	reload(all)
 	_, err := r.tryLogin(hostB, "cd0")
@@ -120,7 +120,7 @@ func TestReloadAccess(t *testing.T) {
 	// A secret that is not good refuses the reload.
 	r.must(os.Chmod(r.path("alice"), 0o644))
 	r.write(withCHAP)
-	if err := r.d.reload(t.Context()); err == nil || !strings.Contains(err.Error(), "chap.alice.secret_file: "+r.path("alice")+" is open to other users") {
+	if err := r.reload(); err == nil || !strings.Contains(err.Error(), "chap.alice.secret_file: "+r.path("alice")+" is open to other users") {
 		t.Errorf("reload with a secret that all may read: %v", err)
 	}
 }
@@ -152,7 +152,7 @@ func TestReloadSecret(t *testing.T) {
 	r.must(login(hostA, "alice", "correct horse"))
 	r.must(login(hostB, "Bob of the hill", "battery staple"))
 	secret("alice", "zebra crossing")
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	r.awaitSessions("a at cd0", "b at cd0")
 	const third = "iqn.2026-11.net.example:c"
 	if err := login(third, "alice", "correct horse"); !errors.Is(err, initiator.Refused(0x0201)) {
@@ -160,7 +160,7 @@ func TestReloadSecret(t *testing.T) {
 	}
 	r.must(login(third, "alice", "zebra crossing"))
 	r.write(config(`"bob"`))
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	r.awaitSessions("b at cd0")
 	if s := r.status(); s.Sessions[0].User != "Bob of the hill" {
 		t.Errorf("status has the session of user %q, want Bob's", s.Sessions[0].User)
@@ -252,7 +252,7 @@ func TestOpenToAll(t *testing.T) {
 		{"this machine alone", two + here, ""},
 	} {
 		r.write(tt.file)
-		r.must(r.d.reload(t.Context()))
+		r.must(r.reload())
 		got := strings.Join(r.status().Warnings, "\n")
 		if (got == "") != (tt.want == "") || !strings.HasPrefix(got, tt.want) {
 			t.Errorf("%s: status warns %q, want %q", tt.name, got, tt.want)

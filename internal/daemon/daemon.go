@@ -60,9 +60,9 @@ type Daemon struct {
 	cache    *isostore.Cache // of packed images; nil where there is none. The loop's
 	libs     libraries
 	news     news
-	reloads  chan struct{}
-	workers  sync.WaitGroup // that open images
-	serving  sync.WaitGroup // listeners and helpers
+	reloads  chan chan<- error // wishes to read the configuration, each with who waits for what comes of it, or nil
+	workers  sync.WaitGroup    // that open images
+	serving  sync.WaitGroup    // listeners and helpers
 	systemd  notifier
 	api      *apiServer
 	watcher  *fsnotify.Watcher // of the configuration; nil without
@@ -105,7 +105,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 	d := &Daemon{
 		o: o, log: o.Log, started: started, loop: newLoop(), cfg: cfg,
 		server:  iscsi.NewServer(iscsi.Options{Log: o.Log}),
-		reloads: make(chan struct{}, 1), alarms: map[string]client.Alarm{}, listeners: map[string]*listener{},
+		reloads: make(chan chan<- error, 1), alarms: map[string]client.Alarm{}, listeners: map[string]*listener{},
 	}
 	for _, w := range cfg.Warnings {
 		d.log.Warn(w)

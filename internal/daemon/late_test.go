@@ -61,7 +61,7 @@ func TestLateActOnARetiredDrive(t *testing.T) {
 	r.start(cd0HasA)
 	dr, act, o, told := r.opening("b.iso")
 	r.write(cd0HasA + "vendor = \"ANOTHER\"\n")
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	for name, a := range map[string]*attempt{
 		"insert": newAttempt(act, o, api.Way{Wait: -1}), "eject": newAttempt(act, opened{}, api.Way{Force: true}),
 	} {
@@ -79,7 +79,7 @@ func TestRequestOfARetiredDrive(t *testing.T) {
 	r, _ := holdA(t, "")
 	waiting := r.ask(t.Context(), "eject", forLong)
 	r.write(cd0HasA + "vendor = \"ANOTHER\"\n")
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	if err := waiting.end(t); err == nil || !strings.Contains(err.Error(), "made it anew") {
 		t.Errorf("the eject ended with %v; want that the drive was made anew", err)
 	}
@@ -95,7 +95,7 @@ func TestOpenTrayOfADriveMadeAnew(t *testing.T) {
 	h.eject()
 	r.awaitDisc("open a.iso")
 	r.write(cd0HasA + "vendor = \"ANOTHER\"\n")
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	r.awaitDisc("open a.iso")
 	r.restart(cd0HasA)
 	r.awaitDisc("open a.iso")

@@ -72,7 +72,7 @@ func TestReloadAndLibrary(t *testing.T) {
 	_, err := r.client.Verify(t.Context(), client.VerifyRequest{Image: "a.iso"})
 	r.must(err)
 	before := r.d.library.Load()
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	if r.d.library.Load() != before {
 		t.Error("a reload without a change has another library")
 	}
@@ -80,14 +80,14 @@ func TestReloadAndLibrary(t *testing.T) {
 	r.must(os.Mkdir(other, 0o755))
 	r.must(os.Rename(r.path("images/b.iso"), other+"/b.iso"))
 	r.write(cd0HasA + "[daemonx]\n")
-	if r.d.reload(t.Context()) == nil || r.d.library.Load() != before {
+	if r.reload() == nil || r.d.library.Load() != before {
 		t.Error("a bad file replaces the library")
 	}
 	text := readFile(t, r.path("spindle.toml"))
 	text = strings.Replace(text, "[daemonx]\n", "", 1)
 	text = strings.Replace(text, "dirs = [", fmt.Sprintf("dirs = [%q, ", other), 1)
 	r.must(os.WriteFile(r.path("spindle.toml"), []byte(text), 0o644))
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	list := r.awaitImages("images of both directories", allReady(5))
 	for _, i := range list {
 		if i.Name == "b.iso" && i.Dir != other || i.Name == "a.iso" && i.Checks.State != "ok" {

@@ -55,7 +55,7 @@ func TestLimitsOfTheFile(t *testing.T) {
 	}
 	ready(a)
 	r.write(cd0HasA + "[iscsi]\nlisten = [\"127.0.0.1:0\"]\n[iscsi.limits]\nsessions = 2\n")
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	if got := ready(a); got != "good" {
 		t.Errorf("a session under lower limits: %s", got)
 	}

@@ -48,7 +48,7 @@ func TestLatestActWins(t *testing.T) {
 					r.restart(arg)
 				case "file":
 					r.write(arg)
-					r.must(r.d.reload(t.Context()))
+					r.must(r.reload())
 				case "insert":
 					r.must(r.insert(arg, false))
 				case "eject":
@@ -146,7 +146,7 @@ func TestPendingOutlivesRestart(t *testing.T) {
 	h := r.newHost()
 	h.prevent()
 	r.write(cd0HasB)
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	if r.status().Drives[0].Pending == nil {
 		t.Fatal("nothing is pending")
 	}
@@ -161,7 +161,7 @@ func TestPendingActsOnHostEject(t *testing.T) {
 	h := r.newHost()
 	h.prevent()
 	r.write(cd0HasB)
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	h.allow()
 	h.eject()
 	r.awaitDisc("ready b.iso")
@@ -194,7 +194,7 @@ func TestFileAsksForWhatIsThere(t *testing.T) {
 	h.prevent()
 	for _, file := range []string{cd0HasB, cd0HasA} {
 		r.write(file)
-		r.must(r.d.reload(t.Context()))
+		r.must(r.reload())
 		if waits := r.status().Drives[0].Pending != nil; waits != (file == cd0HasB) {
 			t.Errorf("pending is %v after\n%s", waits, file)
 		}
@@ -203,7 +203,7 @@ func TestFileAsksForWhatIsThere(t *testing.T) {
 	r.must(r.insert("b.iso", false))
 	h.must("00 00 00 00 00 00") // takes 28/00
 	r.write(cd0HasB + "# and\n")
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	if h.nexus.Pending() {
 		t.Error("the host was told of a change that is none")
 	}
@@ -219,7 +219,7 @@ func TestVerbTakesPlaceOfPending(t *testing.T) {
 	h := r.newHost()
 	h.prevent()
 	r.write(cd0HasB)
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	r.must(r.insert("c.iso", true))
 	h.leave()
 	if p := r.status().Drives[0].Pending; p != nil {

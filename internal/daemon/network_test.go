@@ -141,7 +141,7 @@ func TestReloadRedirects(t *testing.T) {
 		t.Errorf("%+v, %v; want to be sent to 192.0.2.8:3260 for good", p, err)
 	}
 	r.write(cd0HasA)
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	back, err := initiator.Open(portal, initiator.Options{Target: TargetName("cd0")})
 	r.must(err)
 	back.Close()
@@ -165,7 +165,7 @@ func TestReloadAdvertises(t *testing.T) {
 		},
 	} {
 		r.write(cd0HasA + "[iscsi]\n" + tt.iscsi)
-		r.must(r.d.reload(t.Context()))
+		r.must(r.reload())
 		list, err := initiator.Discover(portal)
 		if err != nil || !slices.Equal(list[name], tt.want) {
 			t.Errorf("%s: %v, %v; want %v", tt.iscsi, list[name], err, tt.want)
@@ -198,7 +198,7 @@ func TestReloadServesAfterItsRules(t *testing.T) {
 	}
 	r.start(cd0HasA)
 	r.write(cd0HasA + "[iscsi]\nlisten = [\"" + addr + "\"]\n[iscsi.discovery]\ninitiators = [\"iqn.2026-11.net.example:none\"]\n")
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	select {
 	case stage := <-early:
 		t.Errorf("a login at stage %q was let in by the rules of before", stage)

@@ -18,17 +18,22 @@ import (
 // time.
 func (d *Daemon) reloader(ctx context.Context) {
 	for {
+		var waiter chan<- error
 		select {
 		case <-ctx.Done():
 			return
-		case <-d.reloads:
+		case waiter = <-d.reloads:
 		}
 		d.systemd.reloading()
-		if err := d.reload(ctx); err != nil && ctx.Err() == nil {
+		err := d.reload(ctx)
+		if err != nil && ctx.Err() == nil {
 			d.log.Error("configuration is not used, the last good one stays", "error", err)
 			d.loop.post(func() { d.alarm("config", "the file is not used: "+err.Error()) })
 		}
 		d.systemd.ready()
+		if waiter != nil {
+			waiter <- err
+		}
 	}
 }
 

@@ -57,7 +57,7 @@ func TestReloadKeepsSessions(t *testing.T) {
 		{"disc changed", cd0HasB + "[iscsi]\nlisten = [\"127.0.0.2:0\"]\n", "6/28/00"},
 	} {
 		r.write(tt.file)
-		r.must(r.d.reload(t.Context()))
+		r.must(r.reload())
 		r.d.loop.call(t.Context(), func() {})
 		if got := ready(c); got != tt.want {
 			t.Errorf("%s: TEST UNIT READY: %s, want %s", tt.name, got, tt.want)
@@ -68,7 +68,7 @@ func TestReloadKeepsSessions(t *testing.T) {
 	}
 	// This one does concern it.
 	r.write(cd0HasB + "[drive.cd0.iscsi]\ntarget = \"iqn.2026-11.net.example:other\"\n[iscsi]\nlisten = [\"127.0.0.2:0\"]\n")
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	r.await("the end of the session", func(s *client.Status) bool { return len(s.Sessions) == 0 })
 	if got := ready(c); got == "good" {
 		t.Error("a session of a target that was renamed goes on")
@@ -84,7 +84,7 @@ func TestReloadRebuildsDrive(t *testing.T) {
 	serial := r.status().Drives[0].Serial
 	r.must(r.insert("b.iso", false))
 	r.write(cd0HasA + "eject = \"remove\"\n")
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	r.awaitDisc("ready b.iso")
 	if s := r.status(); s.Drives[0].Serial != serial {
 		t.Errorf("serial %s, want %s", s.Drives[0].Serial, serial)
@@ -151,13 +151,13 @@ func TestMissingLibrary(t *testing.T) {
 	r := newRig(t)
 	r.start(cd0)
 	r.must(os.Rename(r.path("images"), r.path("elsewhere")))
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	s := r.status()
 	if text := alarmAbout(&s, "library"); !strings.Contains(text, r.path("images")) {
 		t.Errorf("alarm %q; want the directory", text)
 	}
 	r.must(os.Rename(r.path("elsewhere"), r.path("images")))
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	if s := r.status(); len(s.Alarms) != 0 {
 		t.Errorf("alarms %v", s.Alarms)
 	}

@@ -188,12 +188,12 @@ func TestRequestIsSuperseded(t *testing.T) {
 		"by force":     func(r *rig) asked { r.must(r.insert("c.iso", true)); return nil },
 		"by the file": func(r *rig) asked {
 			r.write(cd0 + "disc = \"c.iso\"\n")
-			r.must(r.d.reload(t.Context()))
+			r.must(r.reload())
 			return nil
 		},
 		"by a file that removes the drive": func(r *rig) asked {
 			r.write("[drive.cd1]\n")
-			r.must(r.d.reload(t.Context()))
+			r.must(r.reload())
 			return nil
 		},
 	} {
@@ -220,7 +220,7 @@ func TestRequestIsSuperseded(t *testing.T) {
 func TestRequestBesidePending(t *testing.T) {
 	r, h := holdA(t, "")
 	r.write(cd0HasB)
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	_, err := r.client.Eject(t.Context(), "cd0", client.EjectRequest{Wait: "20ms"})
 	if !isHeld(err) {
 		t.Errorf("eject: %v; want held", err)
@@ -307,7 +307,7 @@ func TestPaceChangesLive(t *testing.T) {
 	r.start(cd0HasA)
 	h := r.newHost()
 	r.write("[drive.cd0]\nhost = \"firmware\"\nspin_up = \"2ms\"\neject_wait = \"1ms\"\nswap_hold = \"0s\"\ndisc = \"a.iso\"\n")
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	var same bool
 	r.must(r.d.loop.call(t.Context(), func() { same = r.d.drive("cd0").emu == h.drive }))
 	if !same {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -160,6 +161,20 @@ func (r *rig) load() (*config.Config, error) {
 		c.Path = ""
 	}
 	return c, err
+}
+
+// reload has the daemon read the file now, and returns what came of it. The daemon
+// alone does it, for its watch may have seen the file in that moment.
+func (r *rig) reload() error {
+	r.t.Helper()
+	done := make(chan error, 1)
+	r.d.reloads <- done
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		return errors.New("the daemon does not read its configuration")
+	}
 }
 
 // restart stops the daemon and starts one with the configuration drives.

@@ -108,7 +108,7 @@ func within(limit time.Duration, wait func()) bool {
 // Reload makes the daemon read its configuration again.
 func (d *Daemon) Reload() {
 	select {
-	case d.reloads <- struct{}{}:
+	case d.reloads <- nil:
 	default:
 	}
 }

@@ -111,7 +111,7 @@ func TestHostLoadsSlots(t *testing.T) {
 	r.awaitDisc("ready a.iso")
 	h.leave()
 	r.write(changer3 + "disc = \"b.iso\"\n")
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	r.wants("ready b.iso")
 	r.restart(changer3 + "disc = \"\"\n")
 	r.wants("empty")
@@ -147,7 +147,7 @@ func TestSlotMissing(t *testing.T) {
 	r.awaitSlots("a.iso? [d.iso] ?")
 	h.leave()
 	r.write(cd0 + "disc = \"b.iso\"\n")
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	r.awaitDisc("ready b.iso")
 	if s := r.status(); len(s.Alarms) != 0 {
 		t.Errorf("alarms of a drive without slots: %v", s.Alarms)
@@ -163,7 +163,7 @@ func TestReloadOfSlots(t *testing.T) {
 	c := r.login("cd0")
 	ready(c) // 29/00
 	r.write(cd0 + "discs = [\"a.iso\", \"c.iso\", \"\"]\n")
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	r.awaitSlots("[a.iso] c.iso ?")
 	if got := ready(c); got != "good" {
 		t.Errorf("TEST UNIT READY after other discs came into slots: %s", got)
@@ -189,11 +189,11 @@ func TestReloadOfSlots(t *testing.T) {
 	}
 
 	r.write(cd0 + "discs = [\"a.iso\", \"b.iso\"]\n")
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	r.awaitSlots("[a.iso] b.iso")
 	r.await("the end of the session", func(s *client.Status) bool { return len(s.Sessions) == 0 })
 	r.write(cd0HasA)
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	r.awaitDisc("ready a.iso")
 	r.awaitSlots("")
 }
@@ -218,7 +218,7 @@ func TestDriveNames(t *testing.T) {
 	}
 	h.leave()
 	r.write(cd0HasA)
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	r.awaitDisc("ready a.iso")
 	h = r.newHost()
 	if got := string(h.ask("12 00 00 00 24")[8:]); got != "SPINDLE VIRTUAL CD/DVD  1.0 " {

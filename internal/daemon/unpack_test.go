@@ -152,7 +152,7 @@ func TestCannotUnpack(t *testing.T) {
 	r.must(r.insert("q.iso.gz", false))
 	r.must(r.eject(false))
 	r.writeLibrary("cache_size = \"1GB\"\n", cd0, images)
-	r.must(r.d.reload(t.Context()))
+	r.must(r.reload())
 	r.writeLibrary("cache_size = \"1GB\"\n", hasP, images)
 	r.await("alarm of the configuration", func(s *client.Status) bool {
 		text := alarmAbout(s, "config")
