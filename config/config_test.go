@@ -153,7 +153,7 @@ func TestErrors(t *testing.T) {
 		{"engine", "[iscsi]\nengine = \"lio\"\n", `f.toml:2: iscsi.engine: "lio" is not one of spindle, gotgt`},
 		{"engine unasked", "[iscsi]\nengine = \"gotgt\"\n", `f.toml:2: iscsi.engine: gotgt is for experiments`},
 		{"engine on an address", "[iscsi]\nlisten = [\"127.0.0.1:3260\"]\nengine = \"gotgt\"\nexperimental = true\n", `f.toml:2: iscsi.listen: gotgt listens on one port of all addresses (hint: write [":3260"]`},
-		{"engine with limits", "[iscsi]\nengine = \"gotgt\"\nexperimental = true\n[iscsi.limits]\nsessions = 9\n", `f.toml:4: iscsi.limits: gotgt has no such thing (hint: leave it out`},
+		{"engine with limits", "[iscsi]\nengine = \"gotgt\"\nexperimental = true\n[iscsi.limits]\nsessions = 9\n", `f.toml:4: iscsi.limits: gotgt has no such thing (hint: leave this out, or leave engine out)`},
 		{"engine with pings", "[iscsi]\nengine = \"gotgt\"\nexperimental = true\nping_interval = \"5s\"\n", `f.toml:4: iscsi.ping_interval: gotgt has no such thing`},
 		{"engine with rules", "[iscsi]\nengine = \"gotgt\"\nexperimental = true\n[drive.a.iscsi]\nnetworks = [\"192.0.2.0/24\"]\n", `f.toml:4: drive.a.iscsi: gotgt lets everybody in`},
 		{"engine on no port", "[iscsi]\nlisten = []\nengine = \"gotgt\"\nexperimental = true\n", `f.toml:2: iscsi.listen: gotgt listens`},

@@ -250,6 +250,7 @@ func TestOpenToAll(t *testing.T) {
 		{"one that lets in all", meantSo + beyond, ""},
 		{"no rule again", two + beyond, want},
 		{"this machine alone", two + here, ""},
+		{"limits that are never met", two + here + "[iscsi.limits]\nsessions = 2000\n", "iscsi.limits: sessions = 2000 is never met"},
 	} {
 		r.write(tt.file)
 		r.must(r.d.reload(t.Context()))

@@ -105,9 +105,6 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 		server:  iscsi.NewServer(iscsi.Options{Log: o.Log}),
 		reloads: make(chan struct{}, 1), alarms: map[string]client.Alarm{}, listeners: map[string]*listener{},
 	}
-	for _, w := range cfg.Warnings {
-		d.log.Warn(w)
-	}
 	if err := d.prepare(ctx); err != nil {
 		d.abandon()
 		return nil, err

@@ -189,9 +189,6 @@ func (d *Daemon) apply(c *change) {
 		d.useCache(c)
 		d.runLibrary(c.library)
 	}
-	for _, w := range c.cfg.Warnings {
-		d.log.Warn(w)
-	}
 	if c.diff.Daemon {
 		d.log.Warn("state, socket and log of the configuration change with a restart only")
 	}
