@@ -96,7 +96,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 	}
 	o.StopTime = cmp.Or(o.StopTime, 5*time.Second)
 	started := time.Now()
-	cfg, err := o.Load()
+	cfg, err := o.readConfig()
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func (d *Daemon) hold(stage string) {
 
 // reload reads the configuration and puts it in force, whole or not at all.
 func (d *Daemon) reload(ctx context.Context) error {
-	cfg, err := d.o.Load()
+	cfg, err := d.o.readConfig()
 	if err != nil {
 		return err
 	}
