@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -95,6 +96,22 @@ func (d *Daemon) openDrives() []string {
 	return []string{fmt.Sprintf("%s %s open to whoever reaches %s (hint: %s)", strings.Join(open, ", "), is, strings.Join(where, ", "), hint)}
 }
 
+// openGadgets warns of gadgets that a network reaches by USB/IP. It runs on the
+// loop, or before it.
+func (d *Daemon) openGadgets() (list []string) {
+	for i := range d.cfg.Gadgets {
+		g := &d.cfg.Gadgets[i]
+		host, _, err := net.SplitHostPort(g.USBIP)
+		if err != nil || host == "localhost" { // on no network
+			continue
+		}
+		if ip, err := netip.ParseAddr(host); err != nil || !ip.IsLoopback() { // names are not looked up here: that may take long
+			list = append(list, fmt.Sprintf("gadget %s is open to whoever reaches %s (hint: USB/IP has no passwords: keep it on 127.0.0.1, or behind a tunnel)", g.Name, g.USBIP))
+		}
+	}
+	return list
+}
+
 // loopback reports whether only this machine reaches an address.
 func loopback(a net.Addr) bool {
 	tcp, ok := a.(*net.TCPAddr)
@@ -104,7 +121,7 @@ func loopback(a net.Addr) bool {
 // noteWarnings logs the warnings that are new: what is no fault, but what a
 // person should know. It runs on the loop, or before it.
 func (d *Daemon) noteWarnings() {
-	now := append(slices.Clone(d.cfg.Warnings), d.openDrives()...)
+	now := slices.Concat(d.cfg.Warnings, d.openDrives(), d.openGadgets())
 	for _, w := range now {
 		if !slices.Contains(d.warned, w) {
 			d.log.Warn(w)
