@@ -33,7 +33,8 @@ func (d *Drive) readKind(t *table) {
 	t.string("revision", &d.Revision)
 	t.string("serial", &d.Serial)
 	t.choice("mechanism", &d.Mechanism, Tray, Caddy, PopUp)
-	if t.int("speed", &d.Speed); t.says("speed") && d.Speed == 0 {
+	t.int("speed", &d.Speed)
+	if n, ok := t.m["speed"].(int64); ok && n == 0 {
 		d.Speed = -1 // 0 is for a file that says nothing
 	}
 }

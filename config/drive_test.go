@@ -95,3 +95,11 @@ func TestDiffOfSlots(t *testing.T) {
 		}
 	}
 }
+
+// A value of the wrong kind is one error and not two.
+func TestSpeedAsText(t *testing.T) {
+	_, err := Parse("f.toml", []byte("[drive.a]\nspeed = \"4x\"\n"))
+	if want := "f.toml:2: drive.a.speed: it must be a whole number, not text (hint: write it without quotes)"; err == nil || err.Error() != want {
+		t.Errorf("Parse = %v; want %s", err, want)
+	}
+}

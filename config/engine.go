@@ -51,7 +51,7 @@ func (c *Config) engineProblems() (errs []*Error) {
 	if host, _, err := net.SplitHostPort(first(i.Listen)); len(i.Listen) != 1 || err == nil && host != "" || port == 0 {
 		fail("gotgt listens on one port of all addresses", fmt.Sprintf(`write [":%d"], or leave the line out`, iscsiPort), "iscsi", "listen")
 	}
-	const hint = "leave it out, or engine"
+	const hint = "leave this out, or leave engine out"
 	for _, k := range []struct {
 		set bool
 		key string

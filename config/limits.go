@@ -111,11 +111,25 @@ func sizeText(n int64) string {
 // bytes.
 const connectionMemory = 512 << 10
 
-// warnings say where limits do not keep initiators from each other.
+// warnings say where limits do not keep initiators from each other, and which
+// are never met because others are lower.
 func (l *Limits) warnings() (list []string) {
 	if int64(l.ConnectionsPerAddress)*connectionMemory > l.Memory {
 		list = append(list, fmt.Sprintf("iscsi.limits: %d connections_per_address can hold all memory of %s, so that one address can keep all others waiting (hint: memory = %q)",
 			l.ConnectionsPerAddress, sizeText(l.Memory), sizeText(int64(l.ConnectionsPerAddress)*connectionMemory*3/2)))
+	}
+	for _, k := range []struct {
+		key, most   string
+		have, limit any
+		over        bool
+	}{
+		{"sessions", "connections", l.Sessions, l.Connections, l.Sessions > l.Connections},
+		{"connections_per_address", "connections", l.ConnectionsPerAddress, l.Connections, l.ConnectionsPerAddress > l.Connections},
+		{"first_request_timeout", "login_timeout", l.FirstRequestTimeout, l.LoginTimeout, l.FirstRequestTimeout > l.LoginTimeout},
+	} {
+		if k.over {
+			list = append(list, fmt.Sprintf("iscsi.limits: %s = %v is never met: %s = %v comes before (hint: raise that, too, or lower this)", k.key, k.have, k.most, k.limit))
+		}
 	}
 	return list
 }

@@ -50,6 +50,7 @@ func TestLimitErrors(t *testing.T) {
 	for _, tt := range []struct{ line, want string }{
 		{"connections = 0", "connections: 0 is not between 1 and 65536 (hint: each takes"},
 		{"connections = \"many\"", "connections: it must be a whole number, not text (hint: write it without quotes)"},
+		{"connections = 1e9", "connections: it must be a whole number, not a fraction (hint: write it as 48, without point and exponent)"},
 		{"sessions = 65536", "sessions: 65536 is not between 1 and 65535"},
 		{"login_timeout = \"10ms\"", "login_timeout: 10ms is not between 100ms and 5m0s"},
 		{"login_timeout = 15", "login_timeout: it must be text, not a number"},
@@ -77,6 +78,20 @@ func TestLimitWarning(t *testing.T) {
 	l.ConnectionsPerAddress = 200
 	if list := l.warnings(); len(list) != 1 || !strings.Contains(list[0], `200 connections_per_address can hold all memory of 48MiB`) || !strings.Contains(list[0], `memory = "150MiB"`) {
 		t.Errorf("warnings %q", list)
+	}
+	for _, tt := range []struct {
+		set  func(*Limits)
+		want string
+	}{
+		{func(l *Limits) { l.Sessions = 5000 }, "sessions = 5000 is never met: connections = 1280 comes before (hint:"},
+		{func(l *Limits) { l.Connections, l.Sessions = 60, 60 }, "connections_per_address = 64 is never met: connections = 60 comes before"},
+		{func(l *Limits) { l.LoginTimeout = 4 * time.Second }, "first_request_timeout = 5s is never met: login_timeout = 4s comes before"},
+	} {
+		l := defaultLimits()
+		tt.set(&l)
+		if list := l.warnings(); len(list) != 1 || !strings.Contains(list[0], tt.want) {
+			t.Errorf("warnings %q, want %s", list, tt.want)
+		}
 	}
 	for n, want := range map[int64]string{0: "0B", 1: "1B", 1 << 10: "1KiB", 1536: "1536B", 3 << 29: "1536MiB", 1 << 40: "1TiB"} {
 		if got := sizeText(n); got != want {

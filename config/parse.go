@@ -46,6 +46,10 @@ func syntaxError(name string, err error) error {
 			e.Hint = "a drive, a table and a key may stand only once"
 		case strings.Contains(e.Reason, "expected value"):
 			e.Hint = "put text in double quotes"
+		case strings.Contains(e.Reason, "expected '.' or '='"):
+			e.Hint = `a line is KEY = VALUE, or a [TABLE]`
+		case strings.Contains(e.Reason, "end table name"):
+			e.Hint = "a table is [NAME] on a line of its own"
 		}
 	}
 	return e
@@ -159,6 +163,9 @@ func (t *table) fail(key, reason, hint string) {
 	t.r.errs = append(t.r.errs, &Error{Key: append(slices.Clone(t.path), key), Reason: reason, Hint: hint})
 }
 
+// named are the tables that hold tables with names of the user's.
+var named = []string{"drive", "gadget", "chap"}
+
 func (t *table) take(key string) (any, bool) {
 	t.known = append(t.known, key)
 	v, ok := t.m[key]
@@ -173,7 +180,11 @@ func (t *table) table(key string) *table {
 		return sub
 	}
 	if sub.m, ok = v.(map[string]any); !ok {
-		t.fail(key, "it must be a table, not "+kindOf(v), fmt.Sprintf("write it as [%s]", strings.Join(sub.path, ".")))
+		name := strings.Join(sub.path, ".")
+		if len(t.path) == 0 && slices.Contains(named, key) {
+			name += ".NAME"
+		}
+		t.fail(key, "it must be a table, not "+kindOf(v), fmt.Sprintf("write it as [%s]", name))
 	}
 	return sub
 }
@@ -194,14 +205,18 @@ func (t *table) strings(key string, dst *[]string) {
 		return
 	}
 	list, ok := v.([]any)
-	out := make([]string, 0, len(list))
-	for _, e := range list {
-		s, isText := e.(string)
-		out, ok = append(out, s), ok && isText
-	}
 	if !ok {
 		t.fail(key, "it must be a list of texts, not "+kindOf(v), `write it as ["…", "…"]`)
 		return
+	}
+	out := make([]string, 0, len(list))
+	for _, e := range list {
+		s, ok := e.(string)
+		if !ok {
+			t.fail(key, "it must be a list of texts, and holds "+kindOf(e), `write it as ["…", "…"]`)
+			return
+		}
+		out = append(out, s)
 	}
 	*dst = out
 }
@@ -220,6 +235,8 @@ func (t *table) int(key string, dst *int) {
 	if v, ok := t.take(key); ok {
 		if n, ok := v.(int64); ok && n == int64(int(n)) {
 			*dst = int(n)
+		} else if _, ok := v.(float64); ok {
+			t.fail(key, "it must be a whole number, not a fraction", "write it as 48, without point and exponent")
 		} else {
 			t.fail(key, "it must be a whole number, not "+kindOf(v), "write it without quotes")
 		}

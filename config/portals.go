@@ -98,7 +98,10 @@ func (c *Config) portalProblems() (errs []*Error) {
 		if reason, hint := checkAddress(addr); reason != "" {
 			fail(fmt.Sprintf("address %q: %s", addr, reason), hint, "iscsi", "listen")
 		} else if slices.Contains(c.ISCSI.Listen[:i], addr) {
-			fail(fmt.Sprintf("address %q stands there twice", addr), "", "iscsi", "listen")
+			fail(fmt.Sprintf("address %q stands there twice", addr), "leave one of them out", "iscsi", "listen")
+		} else if other := overlap(addr, c.ISCSI.Listen[:i]); other != "" {
+			fail(fmt.Sprintf("address %q: %q has that port already: one of them is all addresses, IPv4 and IPv6", addr, other),
+				"leave one of them out, or give it another port", "iscsi", "listen")
 		}
 	}
 	for i, p := range c.ISCSI.Advertise {
@@ -107,7 +110,7 @@ func (c *Config) portalProblems() (errs []*Error) {
 		case reason != "":
 			fail(fmt.Sprintf("address %q: %s", p.Address, reason), hint, "iscsi", "advertise")
 		case slices.ContainsFunc(c.ISCSI.Advertise[:i], func(q Portal) bool { return p.Address == q.Address }):
-			fail(fmt.Sprintf("address %q stands there twice", p.Address), "", "iscsi", "advertise")
+			fail(fmt.Sprintf("address %q stands there twice", p.Address), "leave one of them out", "iscsi", "advertise")
 		case !slices.Contains(groups, p.Group):
 			fail(fmt.Sprintf("address %q: no address of listen is in portal group %d", p.Address, p.Group),
 				"initiators give up a login that comes to another group than they were told: name the group of the address that it is forwarded to", "iscsi", "advertise")
@@ -131,6 +134,25 @@ func (c *Config) portalProblems() (errs []*Error) {
 		errs = append(errs, c.redirectProblems(&c.Drives[i])...)
 	}
 	return errs
+}
+
+// overlap returns the one of others that has the port of addr when one of the two
+// is all addresses, so that the second cannot be listened on; "" for none.
+func overlap(addr string, others []string) string {
+	host, port, _ := net.SplitHostPort(addr)
+	for _, other := range others {
+		h, p, err := net.SplitHostPort(other)
+		if err == nil && p == port && p != "0" && (isAll(host) || isAll(h)) {
+			return other
+		}
+	}
+	return ""
+}
+
+// isAll reports whether a host to listen on stands for all addresses.
+func isAll(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.IsUnspecified()
 }
 
 // redirectProblems returns what is wrong with where a drive's initiators are

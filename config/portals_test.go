@@ -12,6 +12,9 @@ func TestPortalErrors(t *testing.T) {
 		{"a group twice", "[iscsi]\nlisten = [\"127.0.0.1:3260,2,3\"]\n", `portal group "2,3" is no number`},
 		{"a group of no address", "[iscsi]\nadvertise = [\"203.0.113.5:3260,2\"]\n", `address "203.0.113.5:3260": no address of listen is in portal group 2 (hint: initiators give up`},
 		{"one address in two groups", "[iscsi]\nlisten = [\"127.0.0.1:3260\", \"127.0.0.1:3260,2\"]\n", "stands there twice"},
+		{"all addresses and one", "[iscsi]\nlisten = [\":3260\", \"127.0.0.1:3260\"]\n", `f.toml:2: iscsi.listen: address "127.0.0.1:3260": ":3260" has that port already: one of them is all addresses, IPv4 and IPv6 (hint: leave one`},
+		{"a name and all addresses", "[iscsi]\nlisten = [\"host.example:3260\", \"[::]:3260,2\"]\n", `"host.example:3260" has that port already`},
+		{"all addresses of both kinds", "[iscsi]\nlisten = [\"0.0.0.0:3260\", \"[::]:3260\"]\n", `address "[::]:3260": "0.0.0.0:3260" has that port already`},
 		{"advertised without a port", "[iscsi]\nadvertise = [\"203.0.113.5\"]\n", `it has no port (hint: write "203.0.113.5:3260")`},
 		{"advertised port 0", "[iscsi]\nadvertise = [\"203.0.113.5:0\"]\n", `"203.0.113.5:0": it has no port (hint: write the port`},
 		{"no machine advertised", "[iscsi]\nadvertise = [\"0.0.0.0:3260\"]\n", "it names no machine (hint:"},
@@ -41,6 +44,7 @@ func TestGoodPortals(t *testing.T) {
 		"[iscsi]\nping_interval = \"0s\"\n",
 		"[iscsi]\nlisten = [\"10.0.0.2:3260\", \"10.0.0.2:3261,2\"]\nadvertise = [\"cd.example:3260\", \"203.0.113.5:4000,2\"]\n",
 		"[drive.a.iscsi]\nredirect = \"cd.example:3260\"\n",
+		"[iscsi]\nlisten = [\":3260\", \"127.0.0.1:3261\", \":0\", \"127.0.0.1:0\"]\n",
 	} {
 		if _, err := Parse("f.toml", []byte(text)); err != nil {
 			t.Errorf("%s: %v", text, err)

@@ -23,7 +23,7 @@ const blockSize = 2048
 func (a *app) convertCommand() *cobra.Command {
 	var o daemon.ConvertOptions
 	cmd := &cobra.Command{
-		Use: "convert SRC DST", Short: "Write an image in another format, which the extension of DST says", Args: cobra.ExactArgs(2),
+		Use: "convert SRC DST", Short: "Write an image in another format, which the extension of DST says", Args: takes("SRC", "DST"),
 		Long: "Convert writes the image SRC, a file, a folder or a name of the library, as DST: an\n" +
 			".iso or a seekable .iso.zst (data discs), a .cue with its .bin, a .toc with its .bin, or a .chd.\n" +
 			"The result is compared with SRC sector by sector before it gets its name. What DST\n" +
@@ -107,7 +107,13 @@ func (a *app) createCommand() *cobra.Command {
 	var from string
 	o := daemon.CreateOptions{Hybrid: true}
 	cmd := &cobra.Command{
-		Use: "create DST --from FOLDER", Short: "Make an ISO image of a folder, which boots when it holds boot files", Args: cobra.ExactArgs(1),
+		Use: "create DST --from FOLDER", Short: "Make an ISO image of a folder, which boots when it holds boot files",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := takes("DST")(cmd, args); err != nil || cmd.Flags().Changed("from") {
+				return err
+			}
+			return errors.New("--from FOLDER is missing")
+		},
 		Long: "Create writes the files of a folder to the ISO image DST: ISO 9660 with Joliet and\n" +
 			"Rock Ridge. The usual boot images in it are found by themselves; --boot-bios and\n" +
 			"--boot-efi name others, by their path below the folder.",
@@ -132,7 +138,6 @@ func (a *app) createCommand() *cobra.Command {
 	f.StringVar(&o.BootBIOS, "boot-bios", "", "boot image for BIOS, by its path below the folder")
 	f.StringVar(&o.BootEFI, "boot-efi", "", "boot image for UEFI, a FAT file system, by its path below the folder")
 	f.BoolVar(&o.Force, "force", false, "write over a file that exists")
-	_ = cmd.MarkFlagRequired("from")
 	return cmd
 }
 

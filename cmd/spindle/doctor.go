@@ -15,7 +15,7 @@ var errLacks = errors.New("this machine lacks what is listed above")
 
 func (a *app) doctorCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "doctor", Short: "Say what this machine lacks, and the commands that mend it", Args: cobra.NoArgs,
+		Use: "doctor", Short: "Say what this machine lacks, and the commands that mend it", Args: takes(),
 		RunE: func(*cobra.Command, []string) error {
 			lacks := daemon.Doctor("")
 			err := a.show(lacks, func(w io.Writer) { printLacks(w, lacks) })

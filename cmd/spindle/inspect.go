@@ -17,7 +17,7 @@ import (
 
 func (a *app) inspectCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "inspect IMAGE", Short: "Say what an image is: a file, or a name of the library", Args: cobra.ExactArgs(1),
+		Use: "inspect IMAGE", Short: "Say what an image is: a file, or a name of the library", Args: takes("IMAGE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()

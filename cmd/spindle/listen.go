@@ -19,7 +19,7 @@ import (
 
 func (a *app) listenCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "listen DRIVE", Short: "Write what a drive plays to standard output, as WAV", Args: cobra.ExactArgs(1),
+		Use: "listen DRIVE", Short: "Write what a drive plays to standard output, as WAV", Args: takes("DRIVE"),
 		Long: "Listen writes the audio that hosts play on a drive to standard output, as WAV,\n" +
 			"in real time, until it is interrupted. While nothing plays it waits and writes\n" +
 			"nothing. At the end it says how much it heard.",

@@ -28,7 +28,7 @@ func run() int {
 	cmd, err := a.command().ExecuteContextC(context.Background())
 	if err != nil {
 		if !a.ran { // the command line itself is wrong
-			err = &client.Error{Message: err.Error(), Hint: fmt.Sprintf("see `%s --help`", cmd.CommandPath())}
+			err = usageError(cmd, err)
 		}
 		a.report(os.Stderr, err)
 		return 1
@@ -53,6 +53,9 @@ func (a *app) command() *cobra.Command {
 		PersistentPreRun:  func(*cobra.Command, []string) { a.ran = true },
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
+	root.Version = version()
+	root.SetVersionTemplate("spindle {{.Version}}\n")
+	root.SetFlagErrorFunc(badFlag)
 	f := root.PersistentFlags()
 	f.StringVar(&a.socket, "socket", "", "Unix socket of the daemon (or SPINDLE_SOCKET)")
 	f.BoolVar(&a.json, "json", false, "print JSON")
@@ -138,17 +141,22 @@ func noFile(name string, err error) error {
 	}
 	what := "no file " + name
 	if _, serr := os.Stat(name); serr != nil && !errors.Is(serr, fs.ErrNotExist) {
-		what = "file " + name + ": " + serr.Error()
-		if p, ok := errors.AsType[*fs.PathError](serr); ok {
-			what = "file " + name + ": " + p.Err.Error()
-		}
+		what = "file " + name + ": " + cause(serr).Error()
 	}
 	return &client.Error{Message: what + ", and " + e.Message, Hint: e.Hint}
 }
 
+// cause is what is wrong with a file, without the name of a system call.
+func cause(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Args: takes(),
 		RunE: func(*cobra.Command, []string) error {
 			v := map[string]string{"version": version()}
 			return a.show(v, func(w io.Writer) { fmt.Fprintln(w, "spindle", v["version"]) })

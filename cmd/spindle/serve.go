@@ -37,7 +37,7 @@ type serve struct {
 func (a *app) serveCommand() *cobra.Command {
 	s := &serve{app: a}
 	cmd := &cobra.Command{
-		Use: "serve [FILE]", Short: "Serve drives, the first with the disc of image FILE", Args: cobra.MaximumNArgs(1),
+		Use: "serve [FILE]", Short: "Serve drives, the first with the disc of image FILE", Args: takes("[FILE]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				s.file = args[0]
@@ -168,7 +168,7 @@ func (s *serve) run(parent context.Context) error {
 	defer signal.Stop(hup)
 	if s.file != "" {
 		if _, err := os.Stat(s.file); err != nil {
-			return fmt.Errorf("image %w (hint: name a file that exists)", err)
+			return fmt.Errorf("image %s: %w (hint: name a file that exists)", s.file, cause(err))
 		}
 	}
 	first, err := s.load()

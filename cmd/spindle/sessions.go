@@ -41,7 +41,7 @@ func (a *app) sessionsCommand() *cobra.Command {
 
 func (a *app) dropCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "drop ID", Short: "End a session", Args: cobra.ExactArgs(1),
+		Use: "drop ID", Short: "End a session", Args: takes("ID"),
 		Long: "Ends a session in good order: its commands end, the initiator is told, and the\n" +
 			"connection is closed. Most initiators log in again at once, and go on where they\n" +
 			"were: to keep one out, change who may log in.",
@@ -61,7 +61,7 @@ func (a *app) captureCommand() *cobra.Command {
 	var ask client.TraceRequest
 	var force bool
 	cmd := &cobra.Command{
-		Use: "trace ID FILE", Short: "Write what passes on a session to a capture file (pcapng)", Args: cobra.ExactArgs(2),
+		Use: "trace ID FILE", Short: "Write what passes on a session to a capture file (pcapng)", Args: takes("ID", "FILE"),
 		Long: "Writes the PDUs of a session to a capture file for Wireshark and tshark, until an\n" +
 			"interrupt or the end of the session: its login first, then what passes from now\n" +
 			"on. FILE - is standard output. One trace a session.\n\n" +
@@ -105,7 +105,7 @@ func (a *app) capture(ctx context.Context, id, name string, ask client.TraceRequ
 		return err
 	}
 	if !a.json {
-		fmt.Fprintf(os.Stderr, "tracing session %s until an interrupt or its end\n", printable(id))
+		fmt.Fprintf(os.Stderr, "tracing session %s until %s\n", printable(id), untilText(ask))
 	}
 	got, err := client.CopyCapture(w, r)
 	if ctx.Err() != nil { // that is how it ends
@@ -119,6 +119,18 @@ func (a *app) capture(ctx context.Context, id, name string, ask client.TraceRequ
 		err = &client.Error{Message: "the trace broke off: the daemon stopped", Hint: "what was written is readable"}
 	}
 	return err
+}
+
+// untilText says what ends a capture.
+func untilText(ask client.TraceRequest) string {
+	text := "an interrupt or its end"
+	if ask.For > 0 {
+		text += fmt.Sprintf(", for %v at most", ask.For)
+	}
+	if ask.Count > 0 {
+		text += fmt.Sprintf(", for %d PDUs at most", ask.Count)
+	}
+	return text
 }
 
 // captureFile makes the file of a capture, which only its owner may read: it

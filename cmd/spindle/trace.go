@@ -19,7 +19,7 @@ import (
 func (a *app) traceCommand() *cobra.Command {
 	var follow bool
 	cmd := &cobra.Command{
-		Use: "trace DRIVE", Short: "Show the last commands of a drive's hosts", Args: cobra.ExactArgs(1),
+		Use: "trace DRIVE", Short: "Show the last commands of a drive's hosts", Args: takes("DRIVE"),
 		Long: "Shows the commands that hosts sent to a drive and what it answered, inserts,\nejects and resets: the last 4,096, from the drive's flight recorder.\n\n" +
 			"With --json the lines are a transcript. Save it to a file for a bug report: it\ncan be replayed. It holds file data: the first 256 bytes of each answer.",
 		ValidArgsFunction: a.complete,

@@ -15,7 +15,7 @@ import (
 
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "status", Short: "Show drives, discs, hosts and alarms", Args: cobra.NoArgs,
+		Use: "status", Short: "Show drives, discs, hosts and alarms", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.client().Status(cmd.Context())
 			if err != nil {
@@ -28,7 +28,7 @@ func (a *app) statusCommand() *cobra.Command {
 
 func (a *app) imagesCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "images", Short: "List the images of the library", Args: cobra.NoArgs,
+		Use: "images", Short: "List the images of the library", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := a.client()
 			images := c.Images
@@ -52,7 +52,7 @@ type way struct {
 
 func (w *way) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&w.force, "force", false, "also when a host holds the tray: the paper clip")
-	cmd.Flags().StringVar(&w.wait, "wait", "", "how long a host that holds the tray has to let go, as 10s; 0s fails at once (default: the drive's eject_wait)")
+	cmd.Flags().StringVar(&w.wait, "wait", "", "`duration` that a host which holds the tray has to let go, as 10s; 0s fails at once (default: the drive's eject_wait)")
 }
 
 // explain tells a person whom a verb waits for, until stop returns.
@@ -85,12 +85,12 @@ func (a *app) insertCommand() *cobra.Command {
 	var how way
 	slot := -1
 	cmd := &cobra.Command{
-		Use: "insert DRIVE IMAGE | insert DRIVE --slot N", Short: "Put an image into a drive, in place of what is there",
+		Use: "insert DRIVE {IMAGE | --slot N}", Short: "Put an image into a drive, in place of what is there",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("slot") {
-				return cobra.ExactArgs(1)(cmd, args)
+				return takes("DRIVE")(cmd, args)
 			}
-			return cobra.ExactArgs(2)(cmd, args)
+			return takes("DRIVE", "IMAGE")(cmd, args)
 		},
 		ValidArgsFunction: a.complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -143,7 +143,7 @@ func inSlot(ctx context.Context, c *client.Client, drive string, slot int) (stri
 	case slot < 0 || slot >= len(d.Slots):
 		return "", fmt.Errorf("drive %s has no slot %d (hint: they are numbered from 0 to %d)", drive, slot, len(d.Slots)-1)
 	case d.Slots[slot].Disc == "":
-		return "", fmt.Errorf("slot %d of drive %s is empty", slot, drive)
+		return "", fmt.Errorf("slot %d of drive %s is empty (hint: `spindle status` shows what the slots hold)", slot, drive)
 	}
 	return d.Slots[slot].Disc, nil
 }
@@ -181,7 +181,7 @@ func imageName(arg string) (string, error) {
 func (a *app) ejectCommand() *cobra.Command {
 	var how way
 	cmd := &cobra.Command{
-		Use: "eject DRIVE", Short: "Open a drive's tray and take the disc out", Args: cobra.ExactArgs(1),
+		Use: "eject DRIVE", Short: "Open a drive's tray and take the disc out", Args: takes("DRIVE"),
 		ValidArgsFunction: a.complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := a.client()

@@ -25,7 +25,7 @@ var errUnverified = errors.New("not every image is as its checksums say")
 func (a *app) verifyCommand() *cobra.Command {
 	var missingOK bool
 	cmd := &cobra.Command{
-		Use: "verify IMAGE...", Short: "Compare images with their checksums: files, or names of the library", Args: cobra.MinimumNArgs(1),
+		Use: "verify IMAGE...", Short: "Compare images with their checksums: files, or names of the library", Args: takes("IMAGE..."),
 		ValidArgsFunction: a.complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			good := true

@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -62,9 +63,9 @@ func accessText(a *config.Access) string {
 	return strings.Join(parts, ", ")
 }
 
-// warnings are what is no fault, but what a person should know. It runs on the
-// loop, or before it.
-func (d *Daemon) warnings() []string {
+// openDrives warns of drives that whoever reaches a port of the network may log
+// in to. It runs on the loop, or before it.
+func (d *Daemon) openDrives() []string {
 	var open, where []string
 	for _, dr := range d.drives {
 		if dr.cfg.Access.Open() {
@@ -87,8 +88,28 @@ func (d *Daemon) warnings() []string {
 	if len(open) > 1 {
 		is = "are"
 	}
-	return []string{fmt.Sprintf("%s %s open to whoever reaches %s (hint: say in [drive.NAME.iscsi] who may log in, by users, initiators or networks; "+
-		`initiators = ["*"] says that everybody may; docs/access.md)`, strings.Join(open, ", "), is, strings.Join(where, ", "))}
+	hint := "say in [drive.NAME.iscsi] who may log in, by users, initiators or networks; " +
+		`initiators = ["*"] says that everybody may; docs/access.md`
+	if d.gotgt != nil {
+		hint = "gotgt knows no rules: close the port to others by a firewall, or leave engine out and say who may log in; docs/access.md"
+	}
+	return []string{fmt.Sprintf("%s %s open to whoever reaches %s (hint: %s)", strings.Join(open, ", "), is, strings.Join(where, ", "), hint)}
+}
+
+// openGadgets warns of gadgets that a network reaches by USB/IP. It runs on the
+// loop, or before it.
+func (d *Daemon) openGadgets() (list []string) {
+	for i := range d.cfg.Gadgets {
+		g := &d.cfg.Gadgets[i]
+		host, _, err := net.SplitHostPort(g.USBIP)
+		if err != nil || host == "localhost" { // on no network
+			continue
+		}
+		if ip, err := netip.ParseAddr(host); err != nil || !ip.IsLoopback() { // names are not looked up here: that may take long
+			list = append(list, fmt.Sprintf("gadget %s is open to whoever reaches %s (hint: USB/IP has no passwords: keep it on 127.0.0.1, or behind a tunnel)", g.Name, g.USBIP))
+		}
+	}
+	return list
 }
 
 // loopback reports whether only this machine reaches an address.
@@ -97,10 +118,10 @@ func loopback(a net.Addr) bool {
 	return ok && tcp.IP.IsLoopback()
 }
 
-// noteWarnings logs the warnings that are new. It runs on the loop, or before
-// it.
+// noteWarnings logs the warnings that are new: what is no fault, but what a
+// person should know. It runs on the loop, or before it.
 func (d *Daemon) noteWarnings() {
-	now := d.warnings()
+	now := slices.Concat(d.cfg.Warnings, d.openDrives(), d.openGadgets())
 	for _, w := range now {
 		if !slices.Contains(d.warned, w) {
 			d.log.Warn(w)

@@ -250,6 +250,9 @@ func TestOpenToAll(t *testing.T) {
 		{"one that lets in all", meantSo + beyond, ""},
 		{"no rule again", two + beyond, want},
 		{"this machine alone", two + here, ""},
+		{"USB/IP beyond it", two + here + "[drive.cd0.usb]\ngadget = \"g0\"\n[gadget.g0]\nusbip = \"192.0.2.7:3240\"\n", "gadget g0 is open to whoever reaches 192.0.2.7:3240 (hint: USB/IP"},
+		{"USB/IP here", two + here + "[drive.cd0.usb]\ngadget = \"g0\"\n[gadget.g0]\nusbip = \"127.0.0.1:0\"\n", ""},
+		{"limits that are never met", two + here + "[iscsi.limits]\nsessions = 2000\n", "iscsi.limits: sessions = 2000 is never met"},
 	} {
 		r.write(tt.file)
 		r.must(r.reload())

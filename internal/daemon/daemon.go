@@ -98,7 +98,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 	o.StopTime = cmp.Or(o.StopTime, 5*time.Second)
 	o.hung = cmp.Or(o.hung, 5*time.Second)
 	started := time.Now()
-	cfg, err := o.Load()
+	cfg, err := o.readConfig()
 	if err != nil {
 		return nil, err
 	}
@@ -106,9 +106,6 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 		o: o, log: o.Log, started: started, loop: newLoop(), cfg: cfg,
 		server:  iscsi.NewServer(iscsi.Options{Log: o.Log}),
 		reloads: make(chan chan<- error, 1), alarms: map[string]client.Alarm{}, listeners: map[string]*listener{},
-	}
-	for _, w := range cfg.Warnings {
-		d.log.Warn(w)
 	}
 	if err := d.prepare(ctx); err != nil {
 		d.abandon()

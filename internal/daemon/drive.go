@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -135,34 +133,7 @@ func (dr *drive) close() {
 }
 
 func (dr *drive) newTarget() {
-	name := dr.cfg.Target
-	if name == "" {
-		name = TargetName(dr.cfg.Name)
-	}
-	dr.target = target.New(name, map[uint16]*target.Unit{0: dr.unit})
-}
-
-// TargetName returns the iSCSI name of a drive that the configuration gives
-// none: iqn.2026-11.spindle:HOST:DRIVE.
-func TargetName(drive string) string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "localhost"
-	}
-	host, _, _ = strings.Cut(host, ".")
-	return "iqn.2026-11.spindle:" + nameOf(host) + ":" + nameOf(drive)
-}
-
-// nameOf is s in the characters of an iSCSI name.
-func nameOf(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-', r == '.':
-			return r
-		}
-		return '-'
-	}, strings.ToLower(s))
-	return s[:min(len(s), 64)]
+	dr.target = target.New(targetOf(&dr.cfg), map[uint16]*target.Unit{0: dr.unit})
 }
 
 // A watched is a logical unit that tells when hosts come and go.

@@ -64,5 +64,7 @@ func TestLimitsOfTheFile(t *testing.T) {
 	}
 	if n := r.status().Network; len(n.Refused) != 2 || n.Refused[1].Limit != "sessions" || n.Refused[1].Last == "" || n.Sessions.Limit != 2 {
 		t.Errorf("network %+v", n)
+	} else if n.Refused[0].Value != "2" { // 64 are in force now, and refused nobody
+		t.Errorf("refused %+v", n.Refused)
 	}
 }

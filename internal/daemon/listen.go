@@ -99,7 +99,7 @@ func (d *Daemon) listenOn(addr string) (*listener, error) {
 
 // errTaken is an address in use.
 func errTaken(addr string, err error) error {
-	return fmt.Errorf("listen on %s: %w (hint: another program has that port; stop it, or choose another address with --listen)", addr, errors.Unwrap(err))
+	return fmt.Errorf("listen on %s: %w (hint: another program has that port; stop it, or choose another address with --listen or [iscsi] listen)", addr, errors.Unwrap(err))
 }
 
 // serve accepts on l until it is closed. Sessions outlive their listener.

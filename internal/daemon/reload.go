@@ -68,7 +68,7 @@ func (d *Daemon) hold(stage string) {
 
 // reload reads the configuration and puts it in force, whole or not at all.
 func (d *Daemon) reload(ctx context.Context) error {
-	cfg, err := d.o.Load()
+	cfg, err := d.o.readConfig()
 	if err != nil {
 		return err
 	}
@@ -193,9 +193,6 @@ func (d *Daemon) apply(c *change) {
 	if c.diff.Library {
 		d.useCache(c)
 		d.runLibrary(c.library)
-	}
-	for _, w := range c.cfg.Warnings {
-		d.log.Warn(w)
 	}
 	if c.diff.Daemon {
 		d.log.Warn("state, socket and log of the configuration change with a restart only")

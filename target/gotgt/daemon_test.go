@@ -84,7 +84,7 @@ func TestDaemon(t *testing.T) {
 	if <-ended; exited != nil {
 		t.Errorf("after SIGTERM: %v", exited)
 	}
-	if !strings.Contains(log.String(), "no CHAP") || !strings.Contains(log.String(), "open to whoever reaches [::]:"+port) {
+	if !strings.Contains(log.String(), "no CHAP") || !strings.Contains(log.String(), "open to whoever reaches [::]:"+port+" (hint: gotgt knows no rules") {
 		t.Errorf("the log does not say what the engine cannot do:\n%s", &log)
 	}
 }

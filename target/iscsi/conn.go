@@ -196,6 +196,8 @@ func (c *conn) report(err error) {
 		return
 	}
 	switch {
+	case c.sess == nil && errors.Is(err, io.EOF):
+		c.reportHangUp()
 	case c.sess == nil || c.reported: // the login said it
 		c.reportStranger(err)
 	case err == nil, errors.Is(err, errLogout), errors.Is(err, io.EOF):
@@ -205,6 +207,17 @@ func (c *conn) report(err error) {
 	default:
 		c.talk(slog.LevelWarn, "connection dropped", "reason", err)
 	}
+}
+
+// reportHangUp logs that the initiator closed the connection before its login was
+// done.
+func (c *conn) reportHangUp() {
+	if c.p.initiatorName == "" {
+		c.reportStranger(errors.New("the initiator closed it before it logged in"))
+		return
+	}
+	err := errors.New("the initiator closed it in the middle of its login (hint: it knows why, as that the secret of mutual is another there)")
+	c.reportStranger(err, "name", c.p.initiatorName, "target", c.p.targetName)
 }
 
 // A violation answers with Reject, PROTOCOL ERROR, and ends the connection: at

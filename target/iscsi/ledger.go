@@ -34,6 +34,7 @@ type refusals struct {
 	count uint64 // since the start
 	more  uint64 // that were not logged
 	who   string // the last
+	value any    // of the limit then; nil for what is none
 	at    time.Time
 }
 
@@ -48,6 +49,9 @@ func (s *Server) mayLog(by limit, a *address, who net.Addr) bool {
 	r := &g.rows[by]
 	r.count++
 	r.who, r.at = who.String(), now
+	if value := limitRows[by].value; value != nil {
+		r.value = value(s.limits.Load())
+	}
 	switch {
 	case room && by == limitTalk:
 		room = g.talk.take(now, allTalkRate, allTalkBurst)

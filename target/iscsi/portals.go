@@ -39,7 +39,8 @@ func groupOf(l net.Listener) uint16 {
 
 // portals returns the portals by which the initiator of c reaches the server:
 // those of the settings; without them the one that it came in by, and every
-// listener that is bound to one address.
+// listener that is bound to one address, but for those of this machine alone
+// when it came in by one of the network: to its host they are the host itself.
 func (s *Server) portals(c *conn) []Portal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,14 +49,21 @@ func (s *Server) portals(c *conn) []Portal {
 	}
 	local := c.nc.LocalAddr()
 	list := []Portal{{addressOf(local), c.group}}
+	here := isLoopback(local)
 	for l := range s.listeners {
 		a, ok := l.Addr().(*net.TCPAddr)
-		if ok && !a.IP.IsUnspecified() && a.String() != local.String() {
+		if ok && !a.IP.IsUnspecified() && (here || !isLoopback(a)) && a.String() != local.String() {
 			list = append(list, Portal{addressOf(a), groupOf(l)})
 		}
 	}
 	slices.SortFunc(list[1:], func(a, b Portal) int { return strings.Compare(a.Address, b.Address) })
 	return list
+}
+
+// isLoopback reports whether only this machine reaches a.
+func isLoopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }
 
 // addressOf is a as another machine may use it: the zone of an IPv6 address is

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"spindle/internal/initiator"
 	"spindle/scsi"
@@ -99,6 +100,50 @@ func TestAdvertise(t *testing.T) {
 	}
 	defer c.Close()
 	mustDo(t, c, cdb(opReady), 0, nil, 0)
+}
+
+// An atListener accepts connections that came in by another address.
+type atListener struct {
+	net.Listener
+	at *net.TCPAddr
+}
+
+func (l atListener) Addr() net.Addr { return l.at }
+
+func (l atListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	return atConn{nc, l.at}, err
+}
+
+func (l atListener) SetDeadline(t time.Time) error {
+	return l.Listener.(*net.TCPListener).SetDeadline(t)
+}
+
+type atConn struct {
+	net.Conn
+	at *net.TCPAddr
+}
+
+func (c atConn) LocalAddr() net.Addr { return c.at }
+
+// The loopback addresses of the server are the host's own to a host of the
+// network: it would try itself. One of this machine is told of all.
+func TestLoopbackPortals(t *testing.T) {
+	b := serve(t, iscsi.Options{})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 3260}
+	go b.srv.Serve(t.Context(), atListener{l, outer})
+	list, err := initiator.Discover(l.Addr().String())
+	if want := []string{outer.String() + ",1"}; err != nil || !slices.Equal(list[iqn], want) {
+		t.Errorf("by the network: portals %v, %v; want %v", list[iqn], err, want)
+	}
+	list, err = initiator.Discover(b.addr)
+	if want := []string{b.addr + ",1", outer.String() + ",1"}; err != nil || !slices.Equal(list[iqn], want) {
+		t.Errorf("by loopback: portals %v, %v; want %v", list[iqn], err, want)
+	}
 }
 
 // forward is a NAT: it listens on an address of its own and hands every

@@ -102,6 +102,21 @@ func (b *bench) chap(t testing.TB, o initiator.Options, a initiator.CHAP) (*init
 	return c, err
 }
 
+// An initiator that does not believe the target, or that only looks whether the
+// port is open, just goes: the log says so, and who it was.
+func TestHangUpIsTold(t *testing.T) {
+	b, j := secured(t, &iscsi.Auth{Users: []iscsi.User{alice}, Mutual: &self})
+	b.dial(t).Close()
+	j.await(t, `reason="the initiator closed it before it logged in"`)
+	c := b.dial(t)
+	o := initiator.Options{Target: iqn}
+	if _, _, err := c.LoginStep(o, 0x00, append(o.Names(), "AuthMethod=CHAP")...); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	j.await(t, "name=iqn.2026-11.spindle:test target="+iqn+` reason="the initiator closed it in the middle of its login (hint:`)
+}
+
 func TestCHAP(t *testing.T) {
 	b, _ := secured(t, &iscsi.Auth{Users: []iscsi.User{bob, alice}, Mutual: &self})
 	for _, algorithms := range []string{"5", "6", "7", "8", "5,6,7,8"} {

@@ -19,7 +19,7 @@ type Usage struct {
 // A Refusal is what one limit refused since the start.
 type Refusal struct {
 	Limit string // key of [iscsi.limits]
-	Value string // of the limit now
+	Value string // of the limit when it refused the last
 	Count uint64
 	Last  string // address of the last that was refused
 	At    time.Time
@@ -37,7 +37,7 @@ func (s *Server) Usage() Usage {
 	defer g.mu.Unlock()
 	for by, r := range g.rows {
 		if row := limitRows[by]; r.count > 0 && row.key != "" {
-			u.Refused = append(u.Refused, Refusal{row.key, fmt.Sprint(row.value(l)), r.count, r.who, r.at})
+			u.Refused = append(u.Refused, Refusal{row.key, fmt.Sprint(r.value), r.count, r.who, r.at})
 		}
 	}
 	return u

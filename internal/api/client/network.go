@@ -21,7 +21,7 @@ type Share struct {
 // A Refused is what one limit refused since the daemon started.
 type Refused struct {
 	Limit string    `json:"limit"` // key of [iscsi.limits]
-	Value string    `json:"value"` // of the limit now
+	Value string    `json:"value"` // of the limit when it refused the last
 	Count uint64    `json:"count"`
 	Last  string    `json:"last"` // address of the last that was refused
 	At    time.Time `json:"at"`
