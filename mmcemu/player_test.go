@@ -198,6 +198,11 @@ func TestPlayStops(t *testing.T) {
 			{"READ HEADER", "44 00 00 00 23 be 00 00 08", nil, true},
 			{"STOP PLAY/SCAN", stop, nil, true},
 			{"STOP", "1b 00 00 00 00", nil, true},
+			{"STANDBY", "1b 00 00 00 30", nil, true},
+			{"START", "1b 00 00 00 01", nil, false},
+			{"LOAD", hostLoad, nil, false},
+			{"PREVENT", prevent, nil, false},
+			{"EJECT while prevented", hostEject, scsi.ErrRemovalPrevented, false},
 		} {
 			run(t, drive, n, play, nil)
 			wait(time.Second)
