@@ -111,12 +111,13 @@ func (d *Drive) performance(_ context.Context, cmd *scsi.Command, m *medium) err
 	most := binary.BigEndian.Uint16(cmd.CDB[8:])
 	if cmd.CDB[10] == performanceType {
 		write, except := cmd.CDB[1]&4 != 0, cmd.CDB[1]&3 != 0
-		switch {
-		case except:
-			b[4] = 0x01
-		case write:
-			b[4] = 0x02
-		case m != nil:
+		if except {
+			b[4] |= 0x01
+		}
+		if write {
+			b[4] |= 0x02
+		}
+		if b[4] == 0 && m != nil {
 			speed := uint32(d.readSpeed(m))
 			for _, v := range []uint32{0, speed, lastLBA(m), speed} {
 				b = binary.BigEndian.AppendUint32(b, v)

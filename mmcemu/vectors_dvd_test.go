@@ -65,6 +65,7 @@ var speedRows = []row{
 	{"SET CD SPEED", "cd", "bb 00 ff ff ff ff", ""},
 	{"GET PERFORMANCE, writing", "dvd", "ac 04 00 00 00 00 00 00 00 c8 00", "00000004 02000000"},
 	{"GET PERFORMANCE, exceptions", "dvd", "ac 01 00 00 00 00 00 00 00 c8 00", "00000004 01000000"},
+	{"GET PERFORMANCE, exceptions of writing", "dvd", "ac 05 00 00 00 00 00 00 00 c8 00", "00000004 03000000"},
 	{"GET PERFORMANCE, DVD", "dvd", "ac 10 00 00 00 00 00 00 00 01 00", "00000014 00000000 00000000 00005690 001E847F 00005690"},
 	{"GET PERFORMANCE, defects", "dvd", "ac 00 00 00 00 00 00 00 00 01 02", "5/24/00 byte 10"},
 	{"GET PERFORMANCE, DBI", "dvd", "ac 00 00 00 00 00 00 00 00 01 04", "5/24/00 byte 10"},
