@@ -18,6 +18,7 @@ var dvdRows = []row{
 	{"DVD structure of layer 1", "dvd", "ad 00 00 00 00 00 01 00 00 08", "5/24/00 byte 6"},
 	{"DVD BCA", "dvd", "ad 00 00 00 00 00 00 03 00 08", "5/24/00 byte 7"},
 	{"control data zone", "dvd", "ad 00 00 00 00 00 00 10 00 14", "08 02 00 00 01 02 01 00 00 03 00 00 00 21 84 7F 00 00 00 00"},
+	{"control data zone of the image, which is the physical format", "physical", "ad 00 00 00 00 00 01 10 00 0a", "08 02 00 00 01 FC 00 00 00 00"},
 	{"control data zone, empty", "empty", "ad 00 00 00 00 00 00 10 00 14", "2/3A/01"},
 	{"format of no meaning", "dvd", "ad 00 00 00 00 00 00 66 00 14", "5/24/00 byte 7"},
 	{"key of a disc", "dvd", "ad 00 00 00 00 00 00 02 00 14", "5/24/00 byte 7"},
