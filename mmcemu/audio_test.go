@@ -115,6 +115,7 @@ func TestReadLong(t *testing.T) {
 	for _, tt := range []struct{ msf, lba string }{
 		{"b9 00 00 5b 00 00 5b 00 01 f8 00", "be 00 00 06 3f 06 00 00 01 f8 00"}, // 91:00:00
 		{"b9 00 00 59 3b 4a 5a 00 01 f8 00", "be 00 00 06 2d 71 00 00 02 f8 00"}, // across 90:00:00
+		{"b9 00 00 62 37 18 62 37 19 f8 00", "be 00 00 06 ca 47 00 00 01 f8 00"}, // to the lead-out
 	} {
 		got, err := scsitest.DoNexus(t, long, usb(), tt.msf, nil)
 		want, _ := scsitest.DoNexus(t, long, usb(), tt.lba, nil)

@@ -116,6 +116,7 @@ func TestSetStreaming(t *testing.T) {
 	}{
 		{head + "00000b00 000003e8 00000000 000003e8", nil, "00000b00"},
 		{head + "00000b00 00000000 00000000 000003e8", scsi.ErrInvalidFieldInParameterList, "00000b00"},
+		{head + "00000001 ffffffff 00000000 000003e8", nil, "000002c0"}, // below the slowest
 		{"04000000 00000000 00000000 00000000 00000000 00000000 00000000", nil, "00002100"},
 		{"04000000", scsi.ErrParameterListLength, "00002100"},
 	} {

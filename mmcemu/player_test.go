@@ -284,9 +284,12 @@ func TestPlayIntoData(t *testing.T) {
 		if _, err := scsitest.DoNexus(t, drive, n, "15 10 00 00 14", list); err != nil {
 			t.Fatal(err)
 		}
-		run(t, drive, n, playCDB(4900, 4500), nil)
-		wait(2 * time.Second)
-		isAt(t, drive, n, position{0x13, 0x10, 1, 1, 4999, 3999})
+		for _, play := range []string{playCDB(4900, 4500), "47 00 00 01 07 19 02 00 00", "48 00 00 00 01 01 00 02 01"} {
+			run(t, drive, n, play, nil)
+			wait(time.Minute)
+			t.Log(play)
+			isAt(t, drive, n, position{0x13, 0x10, 1, 1, 4999, 3999})
+		}
 	})
 }
 
@@ -345,6 +348,14 @@ func TestScan(t *testing.T) {
 		run(t, drive, n, "ba 10 00 00 00 01 00 00 00 80", nil) // from track 1 back to the start of the disc
 		wait(10 * time.Second)
 		isAt(t, drive, n, position{0x13, 0x10, 1, 0, -65, -1065})
+		run(t, drive, n, playCDB(1000, 75), nil)
+		run(t, drive, n, "ba 00 00 00 13 88", nil) // from behind the play: not to its end
+		wait(2 * time.Second)
+		isAt(t, drive, n, position{0x11, 0x12, 2, 2, 6200, 1050})
+		run(t, drive, n, playCDB(1000, 8500), nil) // into the data
+		run(t, drive, n, "ba 10 00 00 00 01 00 00 00 80", nil)
+		wait(10 * time.Second)
+		isAt(t, drive, n, position{0x13, 0x10, 1, 0, -65, -1065}) // no error: it went the other way
 	})
 }
 

@@ -102,6 +102,20 @@ func TestReadCDShort(t *testing.T) {
 	}
 }
 
+// TestReadCDEndsBeforeError: what the host does not take need not be good, also when
+// it was read together with what it takes.
+func TestReadCDEndsBeforeError(t *testing.T) {
+	raw := newRawDisc()
+	raw.err = disc.ErrChanged
+	drive := newDrive(t, raw)
+	for limit, want := range map[int64]string{8 * 2352: "<nil>", 10 * 2352: "<nil>", 10*2352 + 1: "3/11/00 at 150"} {
+		in, err := scsitest.Execute(t.Context(), drive, usb(), scsitest.CDB(t, "be 00 00 00 00 8c 00 00 10 f8 00"), limit, nil)
+		if senseText(err) != want || int64(len(in.Data)) != min(limit, 10*2352) {
+			t.Errorf("a host that takes %d bytes: %d, %s; want %s", limit, len(in.Data), senseText(err), want)
+		}
+	}
+}
+
 // TestReadHeaderFails gives the sense of a sector that cannot be read.
 func TestReadHeaderFails(t *testing.T) {
 	raw := newRawDisc()
