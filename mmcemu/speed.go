@@ -29,7 +29,8 @@ func (d *Drive) keepSpeed(speed int) {
 }
 
 // setSpeed answers SET CD SPEED. Nothing is slowed down: page 2Ah and GET
-// PERFORMANCE show the speed, and that is all that hosts look at.
+// PERFORMANCE show the speed, and that is all that hosts look at. It is that of
+// the disc in the drive, until a reset: the next one is read at the fastest.
 //
 //	CDB  bytes 2-3 read speed in kB/s, FFFFh the fastest
 //
