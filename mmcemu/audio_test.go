@@ -115,6 +115,7 @@ func TestReadLong(t *testing.T) {
 	for _, tt := range []struct{ msf, lba string }{
 		{"b9 00 00 5b 00 00 5b 00 01 f8 00", "be 00 00 06 3f 06 00 00 01 f8 00"}, // 91:00:00
 		{"b9 00 00 59 3b 4a 5a 00 01 f8 00", "be 00 00 06 2d 71 00 00 02 f8 00"}, // across 90:00:00
+		{"b9 00 00 62 37 18 62 37 19 f8 00", "be 00 00 06 ca 47 00 00 01 f8 00"}, // to the lead-out
 	} {
 		got, err := scsitest.DoNexus(t, long, usb(), tt.msf, nil)
 		want, _ := scsitest.DoNexus(t, long, usb(), tt.lba, nil)
@@ -135,23 +136,30 @@ func (d subDisc) ReadSectors(p []byte, lba disc.LBA) (int, error) {
 	return d.Disc.(disc.RawReader).ReadSectors(p, lba)
 }
 
-// ReadSub says track 7, index 9 in every second sector, and has no good Q in
-// the others.
+// ReadSub says track 7, index 9 in each fourth sector. After it come one with
+// nothing, one with a CRC that does not agree, and one with a catalogue number.
 func (subDisc) ReadSub(p []byte, lba disc.LBA) (int, error) {
 	clear(p)
-	if lba%2 == 0 {
-		q := []byte{0x21, 0x07, 0x09, 0x01, 0x02, 0x03, 0, 0x00, 0x15, 0x25, 0, 0}
-		crc := uint16(0)
-		for _, b := range q[:10] {
-			for i := range 8 {
-				bit := uint16(b>>(7-i))&1 ^ crc>>15
-				crc = crc<<1 ^ bit*0x1021
-			}
+	if lba%4 == 1 {
+		return 1, nil
+	}
+	q := []byte{0x21, 0x07, 0x09, 0x01, 0x02, 0x03, 0, 0x00, 0x15, 0x25, 0, 0}
+	if lba%4 == 3 {
+		q[0] = 0x22
+	}
+	crc := uint16(0)
+	for _, b := range q[:10] {
+		for i := range 8 {
+			bit := uint16(b>>(7-i))&1 ^ crc>>15
+			crc = crc<<1 ^ bit*0x1021
 		}
-		binary.BigEndian.PutUint16(q[10:], ^crc)
-		for i := range p {
-			p[i] = q[i/8] >> (7 - i%8) & 1 << 6
-		}
+	}
+	binary.BigEndian.PutUint16(q[10:], ^crc)
+	if lba%4 == 2 {
+		q[11] ^= 1
+	}
+	for i := range p {
+		p[i] = q[i/8] >> (7 - i%8) & 1 << 6
 	}
 	return 1, nil
 }
@@ -164,7 +172,13 @@ func TestPositionOfSub(t *testing.T) {
 	run(t, drive, n, playCDB(1000, 75), nil)
 	run(t, drive, n, pause, nil)
 	expect(t, drive, n, "42 02 40 01 00 00 00 00 ff", "00 12 00 0c 01 12 07 09 00 00 0f 19 00 01 02 03")
-	run(t, drive, n, playCDB(1001, 75), nil)
-	run(t, drive, n, pause, nil)
-	expect(t, drive, n, subChannel, "00 12 00 0c 01 10 01 01 00 00 03 e9 00 00 00 01")
+	for frame, want := range map[disc.LBA]string{
+		1001: "03 e9 00 00 00 01", // nothing
+		1002: "03 ea 00 00 00 02", // bad CRC
+		1003: "03 eb 00 00 00 03", // catalogue number
+	} {
+		run(t, drive, n, playCDB(frame, 75), nil)
+		run(t, drive, n, pause, nil)
+		expect(t, drive, n, subChannel, "00 12 00 0c 01 10 01 01 00 00 "+want)
+	}
 }

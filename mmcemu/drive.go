@@ -106,7 +106,7 @@ type Drive struct {
 	nexuses   map[*scsi.Nexus]*nexus
 	ports     []PortRecord // of nexuses lost, oldest first
 	pages     [][]byte     // current values, beside modePages
-	speed     int          // read speed that a host set, in kB/s; 0 is the fastest
+	speed     int          // read speed that a host set for the disc, in kB/s; 0 is the fastest
 	region    region       // of DVD-Video, that a host set
 	player    player
 

@@ -105,6 +105,19 @@ func TestSpeed(t *testing.T) {
 	}
 }
 
+// TestSpeedIsOfTheDisc: it stays when a host ejects the disc and loads it again, and
+// goes with the disc.
+func TestSpeedIsOfTheDisc(t *testing.T) {
+	drive := newDrive(t, newDisc(1, 1000))
+	n := usb()
+	const slow, fast = "23 00 00 00 2a 1e 0b 00 71 7f 29 03 21 00 01 00 08 00 02 c0", "23 00 00 00 2a 1e 0b 00 71 7f 29 03 56 90 01 00 08 00 56 90"
+	run(t, drive, n, "bb 00 03 00 ff ff", nil)
+	walk(t, drive, n, step{hostEject, "", nil}, step{hostLoad, "", nil}, step{tur, "", nil}, step{"1a 00 2a 00 14", slow, nil})
+	drive.NexusLost(n) // it need not be told
+	insert(t, drive, newDisc(2, 2000000), "dvd")
+	expect(t, drive, usb(), "1a 00 2a 00 14", fast)
+}
+
 func TestSetStreaming(t *testing.T) {
 	drive := newDrive(t, newDisc(1, 1000))
 	set := "b6 00 00 00 00 00 00 00 00 00 1c"
@@ -116,6 +129,7 @@ func TestSetStreaming(t *testing.T) {
 	}{
 		{head + "00000b00 000003e8 00000000 000003e8", nil, "00000b00"},
 		{head + "00000b00 00000000 00000000 000003e8", scsi.ErrInvalidFieldInParameterList, "00000b00"},
+		{head + "00000001 ffffffff 00000000 000003e8", nil, "000002c0"}, // below the slowest
 		{"04000000 00000000 00000000 00000000 00000000 00000000 00000000", nil, "00002100"},
 		{"04000000", scsi.ErrParameterListLength, "00002100"},
 	} {

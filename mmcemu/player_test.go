@@ -198,6 +198,11 @@ func TestPlayStops(t *testing.T) {
 			{"READ HEADER", "44 00 00 00 23 be 00 00 08", nil, true},
 			{"STOP PLAY/SCAN", stop, nil, true},
 			{"STOP", "1b 00 00 00 00", nil, true},
+			{"STANDBY", "1b 00 00 00 30", nil, true},
+			{"START", "1b 00 00 00 01", nil, false},
+			{"LOAD", hostLoad, nil, false},
+			{"PREVENT", prevent, nil, false},
+			{"EJECT while prevented", hostEject, scsi.ErrRemovalPrevented, false},
 		} {
 			run(t, drive, n, play, nil)
 			wait(time.Second)
@@ -279,9 +284,12 @@ func TestPlayIntoData(t *testing.T) {
 		if _, err := scsitest.DoNexus(t, drive, n, "15 10 00 00 14", list); err != nil {
 			t.Fatal(err)
 		}
-		run(t, drive, n, playCDB(4900, 4500), nil)
-		wait(2 * time.Second)
-		isAt(t, drive, n, position{0x13, 0x10, 1, 1, 4999, 3999})
+		for _, play := range []string{playCDB(4900, 4500), "47 00 00 01 07 19 02 00 00", "48 00 00 00 01 01 00 02 01"} {
+			run(t, drive, n, play, nil)
+			wait(time.Minute)
+			t.Log(play)
+			isAt(t, drive, n, position{0x13, 0x10, 1, 1, 4999, 3999})
+		}
 	})
 }
 
@@ -305,6 +313,8 @@ func TestSeek(t *testing.T) {
 		dvd := newDrive(t, newDisc(1, 2000000))
 		run(t, dvd, n, "2b 00 00 1e 84 7f", nil)
 		isAt(t, dvd, n, position{0x15, 0x14, 1, 1, 1999999, 1999999})
+		run(t, dvd, n, "2b 00 00 01 86 a0", nil)
+		expect(t, dvd, n, "42 02 40 01 00 00 00 00 ff", "00 15 00 0c 01 14 01 01 00 16 0f 19 00 16 0d 19")
 	})
 }
 
@@ -338,7 +348,36 @@ func TestScan(t *testing.T) {
 		run(t, drive, n, "ba 10 00 00 00 01 00 00 00 80", nil) // from track 1 back to the start of the disc
 		wait(10 * time.Second)
 		isAt(t, drive, n, position{0x13, 0x10, 1, 0, -65, -1065})
+		run(t, drive, n, playCDB(1000, 75), nil)
+		run(t, drive, n, "ba 00 00 00 13 88", nil) // from behind the play: not to its end
+		wait(2 * time.Second)
+		isAt(t, drive, n, position{0x11, 0x12, 2, 2, 6200, 1050})
+		run(t, drive, n, playCDB(1000, 8500), nil) // into the data
+		run(t, drive, n, "ba 10 00 00 00 01 00 00 00 80", nil)
+		wait(10 * time.Second)
+		isAt(t, drive, n, position{0x13, 0x10, 1, 0, -65, -1065}) // no error: it went the other way
 	})
+}
+
+// TestPositionIsExact: where the head stands, to the frame, around the starts of
+// track and index. In a pregap the frames count down to 0, as in sub-channel Q,
+// whose last one there is -1 as an LBA.
+func TestPositionIsExact(t *testing.T) {
+	drive := newDrive(t, mixedCD())
+	for _, tt := range []struct {
+		at         disc.LBA
+		lba, asMSF string // of index on
+	}{
+		{0, "01 10 01 00 00000000 fffffc18", "01 10 01 00 00000200 00000d18"},
+		{999, "01 10 01 00 000003e7 ffffffff", "01 10 01 00 00000f18 00000000"},
+		{1000, "01 10 01 01 000003e8 00000000", "01 10 01 01 00000f19 00000000"},
+		{5149, "01 12 02 00 0000141d ffffffff", "01 12 02 00 00010a31 00000000"},
+		{6000, "01 12 02 02 00001770 00000352", "01 12 02 02 00011600 00000b19"},
+	} {
+		run(t, drive, usb(), fmt.Sprintf("2b 00 %08x", uint32(tt.at)), nil)
+		expect(t, drive, usb(), subChannel, "00 15 00 0c "+tt.lba)
+		expect(t, drive, usb(), "42 02 40 01 00 00 00 00 ff", "00 15 00 0c "+tt.asMSF)
+	}
 }
 
 // TestPlayToIndexBeyond: a last index that is not there is the last one, FFh too.

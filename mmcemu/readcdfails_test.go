@@ -102,6 +102,40 @@ func TestReadCDShort(t *testing.T) {
 	}
 }
 
+// A shortBlocks is a disc that leaves the last block of every read out.
+type shortBlocks struct{ *fakeDisc }
+
+func (d shortBlocks) ReadBlocks(p []byte, lba disc.LBA) (int, error) {
+	return d.fakeDisc.ReadBlocks(p[:len(p)-disc.BlockSize], lba)
+}
+
+// TestReadShort is the same of user data: it must end, whatever the disc does.
+func TestReadShort(t *testing.T) {
+	drive := newDrive(t, shortBlocks{newDisc(1, 1000)})
+	for cdb, good := range map[string]int{
+		"28 00 00 00 00 00 00 00 08": 7, "be 00 00 00 00 00 00 00 08 10 00": 7, "2f 00 00 00 00 00 00 00 08": 0,
+	} {
+		got, err := scsitest.DoNexus(t, drive, usb(), cdb, nil)
+		if senseText(err) != "3/11/00 at 7" || len(got) != good*disc.BlockSize {
+			t.Errorf("%s: %d bytes, %s; want %d blocks and 3/11/00 at 7", cdb, len(got), senseText(err), good)
+		}
+	}
+}
+
+// TestReadCDEndsBeforeError: what the host does not take need not be good, also when
+// it was read together with what it takes.
+func TestReadCDEndsBeforeError(t *testing.T) {
+	raw := newRawDisc()
+	raw.err = disc.ErrChanged
+	drive := newDrive(t, raw)
+	for limit, want := range map[int64]string{8 * 2352: "<nil>", 10 * 2352: "<nil>", 10*2352 + 1: "3/11/00 at 150"} {
+		in, err := scsitest.Execute(t.Context(), drive, usb(), scsitest.CDB(t, "be 00 00 00 00 8c 00 00 10 f8 00"), limit, nil)
+		if senseText(err) != want || int64(len(in.Data)) != min(limit, 10*2352) {
+			t.Errorf("a host that takes %d bytes: %d, %s; want %s", limit, len(in.Data), senseText(err), want)
+		}
+	}
+}
+
 // TestReadHeaderFails gives the sense of a sector that cannot be read.
 func TestReadHeaderFails(t *testing.T) {
 	raw := newRawDisc()

@@ -252,3 +252,32 @@ func TestReadCDDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// A mode0Disc is a rawDisc whose sector at 305, in the XA track, is of mode 0, with
+// the submode of Form 2 where an XA sector has one.
+type mode0Disc struct{ rawDisc }
+
+func (d mode0Disc) ReadSectors(p []byte, lba disc.LBA) (int, error) {
+	n, err := d.rawDisc.ReadSectors(p, lba)
+	if at := 305 - lba; at >= 0 && int(at) < n {
+		s := p[at*disc.SectorSize:]
+		s[15], s[18] = 0, 0x28
+	}
+	return n, err
+}
+
+// TestReadCDMode0: a sector of mode 0, as in a pause that a burner wrote, is read as a
+// formless one, in a track of XA too.
+func TestReadCDMode0(t *testing.T) {
+	drive := newDrive(t, mode0Disc{newRawDisc()})
+	for cdb, size := range map[string]int{
+		"be 00 00 00 01 31 00 00 01 10 00": 2336, "be 0c 00 00 01 31 00 00 01 10 00": 2336, "be 00 00 00 01 31 00 00 01 40 00": 0,
+		"be 00 00 00 01 31 00 00 01 f8 00": 2352, "be 00 00 00 01 30 00 00 02 f8 00": 2 * 2352,
+	} {
+		if got := run(t, drive, usb(), cdb, nil); len(got) != size {
+			t.Errorf("%s = %d bytes; want %d", cdb, len(got), size)
+		}
+	}
+	run(t, drive, usb(), "be 14 00 00 01 31 00 00 01 10 00", scsi.ErrIllegalMode)
+	expect(t, drive, usb(), "44 00 00 00 01 31 00 00 08", "00 00 00 00 00 00 01 31")
+}

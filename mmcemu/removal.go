@@ -8,7 +8,7 @@ import (
 )
 
 var trayCommands = []command{
-	{0x1B, "START STOP UNIT", stopsPlay, alloc{}, nil, (*Drive).startStop},
+	{0x1B, "START STOP UNIT", 0, alloc{}, nil, (*Drive).startStop},
 	{0x1E, "PREVENT ALLOW MEDIUM REMOVAL", 0, alloc{}, nil, (*Drive).preventAllow},
 }
 
@@ -26,12 +26,14 @@ const (
 // format layer here and NO_FLUSH to hosts that know disks. Ejecting fails
 // with MEDIUM REMOVAL PREVENTED while any nexus prevents it; ejecting from an
 // open tray and loading an empty one are no errors; starting an empty drive is
-// MEDIUM NOT PRESENT. Source: MMC-6, START STOP UNIT.
+// MEDIUM NOT PRESENT. Stopping and power conditions end audio play, as ejecting
+// does; an eject that fails, a start and a load leave it alone.
+// Source: MMC-6, START STOP UNIT.
 func (d *Drive) startStop(_ context.Context, cmd *scsi.Command, m *medium) error {
 	b := cmd.CDB[4]
 	switch {
-	case b>>4 != 0:
-		return nil
+	case b>>4 != 0, b&(loejBit|startBit) == 0:
+		d.stopPlay()
 	case b&(loejBit|startBit) == loejBit:
 		return d.hostEject(cmd.Nexus)
 	case b&(loejBit|startBit) == loejBit|startBit:

@@ -47,7 +47,8 @@ var testMedia = map[string]func() disc.Disc{
 	"dvd":        func() disc.Disc { return newDisc(1, 2000000) },
 	"dual":       func() disc.Disc { return newDisc(1, 4000000) },
 	"uneven":     func() disc.Disc { return unevenDVD() },
-	"structured": func() disc.Disc { return structuredDisc{unevenDVD()} },
+	"structured": func() disc.Disc { return structuredDisc{unevenDVD(), 0x01} },
+	"physical":   func() disc.Disc { return structuredDisc{unevenDVD(), 0x00} },
 	"bd":         func() disc.Disc { return newDisc(1, 20000000) },
 	"bd 100":     func() disc.Disc { return newDisc(1, 48878592) },
 	"bd 128":     func() disc.Disc { return newDisc(1, 62500864) },
@@ -100,11 +101,14 @@ func unevenDVD() *fakeDisc {
 	return d
 }
 
-// A structuredDisc is a DVD whose image holds copyright structures.
-type structuredDisc struct{ *fakeDisc }
+// A structuredDisc is a DVD whose image holds structures of one format.
+type structuredDisc struct {
+	*fakeDisc
+	format byte
+}
 
-func (structuredDisc) ReadStructure(format, layer byte) ([]byte, bool) {
-	return []byte{1, 0xFD - layer, 0, 0}, format == 1
+func (d structuredDisc) ReadStructure(format, layer byte) ([]byte, bool) {
+	return []byte{1, 0xFD - layer, 0, 0}, format == d.format
 }
 
 // driveOn returns a drive with a medium of testMedia, or in the state of that name.

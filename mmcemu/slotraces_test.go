@@ -178,6 +178,21 @@ func TestStoppedLoadStays(t *testing.T) {
 	}
 }
 
+// TestSlotRequestOfTheSame: a wish for the slot that is in the drive is a request to
+// eject alone, and takes an earlier wish for another back.
+func TestSlotRequestOfTheSame(t *testing.T) {
+	drive := newChanger(t, nil)
+	n := join(drive, "a")
+	run(t, drive, n, prevent, nil)
+	for _, slot := range []int{2, 0} {
+		in := Medium{Disc: slotDisc(slot), Name: "other", Slot: slot + 1}
+		if _, held := errors.AsType[*HeldError](drive.Insert(t.Context(), in, false)); !held {
+			t.Fatal("the tray is not held")
+		}
+	}
+	walk(t, drive, n, step{gesn, ejectRequested, nil}, step{gesn, nothingDisc, nil})
+}
+
 // TestSlotRequestOnce: of requests for events that overlap one alone is told of
 // the operator's wish, and of the right slot.
 func TestSlotRequestOnce(t *testing.T) {

@@ -1,7 +1,10 @@
 package mmcemu
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -112,5 +115,35 @@ func TestActsDuringLoad(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestAlarmOfSlot: an image that a host has loaded and that cannot be opened is an
+// alarm, once a load; a load that was stopped is none.
+func TestAlarmOfSlot(t *testing.T) {
+	damaged := errors.New("damaged")
+	var alarms []string
+	drive := newChanger(t, func(o *Options) {
+		o.Slots[1].Open = func(ctx context.Context) (Medium, error) {
+			if ctx.Err() != nil {
+				return Medium{}, ctx.Err()
+			}
+			return Medium{}, damaged
+		}
+		o.OnEvent = func(e Event) {
+			if e.Kind == EventAlarm {
+				alarms = append(alarms, fmt.Sprint(e.Medium, " ", e.Err))
+			}
+		}
+	})
+	n := join(drive, "a")
+	run(t, drive, n, loadOf(1), damaged)
+	if want := []string{"b damaged"}; !slices.Equal(alarms, want) {
+		t.Errorf("alarms %q; want %q", alarms, want)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := scsitest.Execute(stopped, drive, n, scsitest.CDB(t, loadOf(1)), 0, nil); !errors.Is(err, errLoadFailed) || len(alarms) != 1 {
+		t.Errorf("a load that is stopped: %v, alarms %q", err, alarms)
 	}
 }

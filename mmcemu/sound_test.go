@@ -208,14 +208,14 @@ func TestHung(t *testing.T) {
 
 // TestVolume: volume and channels of mode page 0Eh apply to what is heard.
 func TestVolume(t *testing.T) {
-	pcm := []byte{0x00, 0x40, 0x00, 0xC0} // left 16384, right -16384
+	pcm := []byte{0x00, 0x40, 0x00, 0xE0} // left 16384, right -8192
 	for _, tt := range []struct{ ports, want string }{
-		{"01ff02ff", "0040 00c0"},
-		{"02ff01ff", "00c0 0040"},
+		{"01ff02ff", "0040 00e0"},
+		{"02ff01ff", "00e0 0040"},
 		{"01ff0100", "0040 0000"},
-		{"00ff02ff", "0000 00c0"},
-		{"03ff02ff", "0000 00c0"},
-		{"01800280", "2020 e0df"},
+		{"00ff02ff", "0000 00e0"},
+		{"03ff02ff", "0010 00e0"},
+		{"01800280", "2020 f0ef"},
 	} {
 		page := append(make([]byte, 8), scsitest.Hex(t, tt.ports)...)
 		got := bytes.Clone(pcm)

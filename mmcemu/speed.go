@@ -29,7 +29,8 @@ func (d *Drive) keepSpeed(speed int) {
 }
 
 // setSpeed answers SET CD SPEED. Nothing is slowed down: page 2Ah and GET
-// PERFORMANCE show the speed, and that is all that hosts look at.
+// PERFORMANCE show the speed, and that is all that hosts look at. It is that of
+// the disc in the drive, until a reset: the next one is read at the fastest.
 //
 //	CDB  bytes 2-3 read speed in kB/s, FFFFh the fastest
 //
@@ -111,12 +112,13 @@ func (d *Drive) performance(_ context.Context, cmd *scsi.Command, m *medium) err
 	most := binary.BigEndian.Uint16(cmd.CDB[8:])
 	if cmd.CDB[10] == performanceType {
 		write, except := cmd.CDB[1]&4 != 0, cmd.CDB[1]&3 != 0
-		switch {
-		case except:
-			b[4] = 0x01
-		case write:
-			b[4] = 0x02
-		case m != nil:
+		if except {
+			b[4] |= 0x01
+		}
+		if write {
+			b[4] |= 0x02
+		}
+		if b[4] == 0 && m != nil {
 			speed := uint32(d.readSpeed(m))
 			for _, v := range []uint32{0, speed, lastLBA(m), speed} {
 				b = binary.BigEndian.AppendUint32(b, v)

@@ -100,8 +100,11 @@ func positionQ(m *medium, head disc.LBA) sector.Q {
 // sub-channel can say.
 func appendPosition(b []byte, m *medium, head disc.LBA, msf bool) []byte {
 	if t := m.layout.First(); m.layout.Kind != disc.CD {
-		b = append(b, 0x10|t.Control&0x0F, t.Number, 1)
-		return appendAddress(appendAddress(b, head, msf), head-t.Start, false)
+		b, relative := append(b, 0x10|t.Control&0x0F, t.Number, 1), head-t.Start
+		if msf {
+			relative += disc.MSF{}.LBA() // it counts from 00:00:00
+		}
+		return appendAddress(appendAddress(b, head, msf), relative, msf)
 	}
 	q := positionQ(m, head)
 	track := binaryOf(q[1])

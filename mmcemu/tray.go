@@ -207,6 +207,7 @@ func (d *Drive) withdraw() {
 func (d *Drive) takeOut() {
 	d.withdraw()
 	d.ejectedBy, d.requested = nil, false
+	d.speed = 0 // the one that a host set was for this disc
 	if d.disc != nil {
 		d.garbage = append(d.garbage, d.disc)
 		d.disc = nil

@@ -3,6 +3,7 @@ package mmcemu
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,6 +182,26 @@ func TestHeldTray(t *testing.T) {
 	if fmt.Sprint(events) != want {
 		t.Errorf("events %v; want %v", events, want)
 	}
+}
+
+// TestHolders: who holds the tray, the longest first, and since when, which is not
+// since it said so again, nor since one of two ways of holding it.
+func TestHolders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		drive := newDrive(t, newDisc(1, 1000))
+		start := time.Now()
+		hosts := []*scsi.Nexus{join(drive, "c"), join(drive, "a"), join(drive, "b")}
+		for _, cdb := range []string{prevent, "1e 00 00 00 03", prevent, allow} { // 03: persistent
+			for _, n := range hosts {
+				run(t, drive, n, cdb, nil)
+				wait(time.Second)
+			}
+		}
+		want := []Holder{{"c", "", start}, {"a", "", start.Add(time.Second)}, {"b", "", start.Add(2 * time.Second)}}
+		if got := drive.Holders(); !slices.Equal(got, want) {
+			t.Errorf("held by %v; want %v", got, want)
+		}
+	})
 }
 
 func TestRequestEject(t *testing.T) {

@@ -34,6 +34,7 @@ var modeRows = []row{
 	{"a page is selected, 10 bytes", "empty", "55 10 00 00 00 00 00 00 10 < 00 00 00 00 00 00 00 00 0d 06 00 0f 00 3c 00 4b", ""},
 	{"nothing is selected", "empty", "15 10 00 00 00", ""},
 	{"unknown page selected", "empty", "15 10 00 00 06 < 00 00 00 00 31 00", "5/26/00 byte 4 bit 5"},
+	{"page with a subpage", "empty", "15 10 00 00 0c < 00 00 00 00 4d 06 00 0f 00 3c 00 4b", "5/26/00 byte 4 bit 5"},
 	{"page of another length", "empty", "15 10 00 00 08 < 00 00 00 00 0d 02 00 00", "5/26/00 byte 5"},
 	{"list cut", "empty", "55 10 00 00 00 00 00 00 10 < 00 00", "5/1A/00"},
 	{"saving, 10 bytes", "empty", "55 11 00 00 00 00 00 00 00", "5/24/00 byte 1 bit 0"},

@@ -76,6 +76,17 @@ func TestRecord(t *testing.T) {
 			}
 			return err
 		}, Entry{Status: "GOOD", Total: 5000, In: 5000, Data: answer[:MaxData], SHA256: sum(answer), Residual: 1000}},
+		{"chunks past what the host takes", 3000, nil, func(cmd *scsi.Command) error {
+			_, err := cmd.In.Begin(4096)
+			for at := 0; err == nil && at < 4096; at += 2048 {
+				var b []byte
+				if b, err = cmd.In.Buffer(); err == nil {
+					copy(b[:2048], answer[at:])
+					err = cmd.In.Send(2048)
+				}
+			}
+			return err
+		}, Entry{Status: "GOOD", Total: 4096, In: 3000, Data: answer[:MaxData], SHA256: sum(answer[:3000]), Residual: -1096}},
 		{"sense after data", 4096, nil, func(cmd *scsi.Command) error {
 			_, _ = cmd.In.Begin(4096)
 			b, _ := cmd.In.Buffer()
