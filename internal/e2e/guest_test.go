@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"spindle/internal/api/client"
 	"spindle/internal/lab"
@@ -25,11 +24,10 @@ const guestName = "iqn.2026-11.lab:guest"
 // that logs in to it needs.
 type rig struct {
 	*daemon
-	dir    string        // of the library
-	config string        // file
-	tools  []string      // more for the guest
-	root   bool          // the guest has the root with tools
-	limit  time.Duration // of the guest; lab's when zero
+	dir    string   // of the library
+	config string   // file
+	tools  []string // more for the guest
+	root   bool     // the guest has the root with tools
 }
 
 // newRig starts a daemon with a.iso of the images in the drive.
@@ -111,7 +109,6 @@ func (r *rig) guest(t *testing.T, script string, hooks map[string]lab.Hook) *lab
 		Binaries: binaries,
 		Net:      true,
 		Script:   prelude + script,
-		Timeout:  r.limit,
 		Hooks:    all,
 	}
 	res := g.Run(t)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"spindle/internal/lab"
 )
@@ -51,8 +50,7 @@ func TestMove(t *testing.T) {
 			"move":   move,
 			"same":   sameAs(t, filepath.Join(dir, "a.iso")),
 		},
-		Script:  moveScript(port),
-		Timeout: 3 * time.Minute,
+		Script: moveScript(port),
 	}
 	if r := g.Run(t); r.Status != 0 {
 		t.Errorf("status %d; want 0", r.Status)
