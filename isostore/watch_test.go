@@ -211,7 +211,7 @@ func TestDiscDirectory(t *testing.T) {
 		put(r.t, r.path("my.disc/sub/y.txt"), []byte("more"))
 		r.tell(fsnotify.Create, "my.disc/sub/y.txt")
 		r.after(lookAfter+moment, "my.disc=incomplete")
-		<-time.After(settleTime)
+		pause(settleTime)
 		synctest.Wait()
 		if list = r.l.List(); len(list) != 1 || list[0].State == Incomplete || list[0].Size != before+2048 {
 			t.Errorf("List = %+v", list)
