@@ -45,10 +45,16 @@ func newRig(t testing.TB, images map[string]lab.Image) *rig {
 // file in the place of the old one.
 func (r *rig) configure(disc string) error {
 	text := fmt.Sprintf("[library]\ndirs = [%q]\n\n[drive.cd0]\ndisc = %q\n", r.dir, disc)
-	if err := os.WriteFile(r.config+"~", []byte(text), 0o600); err != nil {
+	return replace(r.config, text)
+}
+
+// replace puts a file of that text in the place of the old one: who watches it never
+// reads half of it.
+func replace(path, text string) error {
+	if err := os.WriteFile(path+"~", []byte(text), 0o600); err != nil {
 		return err
 	}
-	return os.Rename(r.config+"~", r.config)
+	return os.Rename(path+"~", path)
 }
 
 // prelude has functions for scripts. changes is how often the kernel told of a
