@@ -196,7 +196,7 @@ func TestIndexRun(t *testing.T) {
 		var running sync.WaitGroup
 		running.Go(func() { x.Run(ctx) })
 		x.put(&known{Stamp: stamp{Inode: 1}, Used: today()})
-		<-time.After(saveAfter + moment)
+		pause(saveAfter + moment)
 		synctest.Wait()
 		if err := x.Err(); err == nil || !strings.Contains(err.Error(), "is not saved") {
 			t.Errorf("without the directory: %v", err)
@@ -204,7 +204,7 @@ func TestIndexRun(t *testing.T) {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(saveAgain)
+		pause(saveAgain)
 		synctest.Wait()
 		if _, err := os.Stat(x.path); err != nil || x.Err() != nil {
 			t.Errorf("with the directory: %v, %v", err, x.Err())

@@ -386,6 +386,6 @@ func TestVerifyIsShared(t *testing.T) {
 		l.slots[verifyJob] <- struct{}{}
 		l.slots[verifyJob] <- struct{}{}
 		l.VerifyLater("x.iso") // Run ends it
-		<-time.After(moment)
+		pause(moment)
 	})
 }

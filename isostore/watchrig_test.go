@@ -118,10 +118,18 @@ func (r *watchRig) rename(from, to string) {
 	r.tell(fsnotify.Create, to)
 }
 
+// pause lets time of a bubble pass. It is a deadline and no timer with a channel:
+// under the race detector those that end at one moment crash (Go 1.26).
+func pause(d time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	<-ctx.Done()
+}
+
 // after lets time pass and says what the library has, as "name=state …".
 func (r *watchRig) after(d time.Duration, want string) {
 	r.t.Helper()
-	<-time.After(d) // of the bubble
+	pause(d)
 	synctest.Wait()
 	var got []string
 	for _, e := range r.l.List() {

@@ -332,10 +332,10 @@ func TestComingBack(t *testing.T) {
 			}
 		}
 		check("first login", first(tg, "a"), scsi.ErrPowerOn)
-		<-time.After(target.ReturnTime - time.Second)
+		scsitest.Pause(t.Context(), target.ReturnTime-time.Second)
 		check("back in time", first(tg, "a"), nil)
 		check("another port", first(tg, "b"), scsi.ErrPowerOn)
-		<-time.After(target.ReturnTime + time.Second)
+		scsitest.Pause(t.Context(), target.ReturnTime+time.Second)
 		check("back too late", first(tg, "a"), scsi.ErrPowerOn)
 
 		restarted, _ := newTarget(p, target.UnitOptions{Ports: u.Ports()})

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,7 +51,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await": await, "portal": portal, "hold": hold, "release": release, "leave": leave, "freeaddr": freeAddr, "need": need, "signal": sendSignal,
+			"await": await, "portal": portal, "hold": hold, "release": release, "leave": leave, "freeaddr": freeAddr, "need": need, "signal": sendSignal, "packets": packets,
 		},
 	})
 }
@@ -97,7 +98,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	want := regexp.MustCompile("(?m)" + args[0])
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	end := time.Now().Add(20 * time.Second)
+	end := time.Now().Add(time.Minute)
 	for {
 		err := ts.Exec(args[1], args[2:]...)
 		if err == nil && want.MatchString(ts.ReadFile("stdout")) {
@@ -146,6 +147,28 @@ func prevent(ts *testscript.TestScript, c *initiator.Conn, flag byte) {
 	ts.Check(err)
 	if res.Status != 0 {
 		ts.Fatalf("PREVENT ALLOW MEDIUM REMOVAL: status %02x, sense %x", res.Status, res.Sense)
+	}
+}
+
+// packets FILE N waits until a capture has that many packets.
+func packets(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(time.Minute); ; <-tick.C {
+		var got client.Captured
+		f, err := os.Open(ts.MkAbs(args[0]))
+		if err == nil {
+			got, err = client.CopyCapture(io.Discard, f) // which has no end yet
+			f.Close()
+		}
+		if got.Packets == want {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s has %d packets, want %d: %v", args[0], got.Packets, want, err)
+		}
 	}
 }
 

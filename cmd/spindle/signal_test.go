@@ -53,7 +53,7 @@ func TestSecondSignal(t *testing.T) {
 func awaitStatus(t *testing.T, c *client.Client, tick *time.Ticker) client.Status {
 	t.Helper()
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		s, err := c.Status(ctx)

@@ -121,7 +121,7 @@ func (w *walk) stop() {
 		return
 	}
 	_ = syscall.Kill(-w.daemon.Process.Pid, syscall.SIGINT)
-	ended := time.AfterFunc(20*time.Second, func() { _ = syscall.Kill(-w.daemon.Process.Pid, syscall.SIGKILL) })
+	ended := time.AfterFunc(time.Minute, func() { _ = syscall.Kill(-w.daemon.Process.Pid, syscall.SIGKILL) })
 	defer ended.Stop()
 	_ = w.daemon.Wait() // make says that it was interrupted
 	w.daemon = nil

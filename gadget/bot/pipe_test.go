@@ -3,6 +3,7 @@ package bot_test
 import (
 	"encoding/binary"
 	"errors"
+	"flag"
 	"sync"
 	"testing"
 	"time"
@@ -107,12 +108,18 @@ var (
 	errTimeout = errors.New("nothing came")
 )
 
-// patience bounds how long the host waits for the device.
-const patience = 5 * time.Second
+// patience bounds how long the host waits for the device: while it fuzzes, shorter
+// than the 10 s that the fuzzer takes for a hang.
+func patience() time.Duration {
+	if f := flag.Lookup("test.fuzz"); f != nil && f.Value.String() != "" {
+		return 7 * time.Second
+	}
+	return time.Minute
+}
 
 func (p *pipes) hostWait(ready func() bool) error {
 	late := false
-	timer := time.AfterFunc(patience, func() { p.set(func() { late = true }) })
+	timer := time.AfterFunc(patience(), func() { p.set(func() { late = true }) })
 	defer timer.Stop()
 	for !ready() {
 		if late || p.closed {

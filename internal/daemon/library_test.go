@@ -86,7 +86,7 @@ func TestReloadAndLibrary(t *testing.T) {
 	text := readFile(t, r.path("spindle.toml"))
 	text = strings.Replace(text, "[daemonx]\n", "", 1)
 	text = strings.Replace(text, "dirs = [", fmt.Sprintf("dirs = [%q, ", other), 1)
-	r.must(os.WriteFile(r.path("spindle.toml"), []byte(text), 0o644))
+	r.save(text)
 	r.must(r.reload())
 	list := r.awaitImages("images of both directories", allReady(5))
 	for _, i := range list {
@@ -106,7 +106,7 @@ func TestVerifyRequired(t *testing.T) {
 	write := func(drives string) {
 		r.write(drives)
 		text := strings.Replace(readFile(t, r.path("spindle.toml")), "[library]\n", "[library]\nverify = \"required\"\n", 1)
-		r.must(os.WriteFile(r.path("spindle.toml"), []byte(text), 0o644))
+		r.save(text)
 	}
 	write(required + "disc = \"a.iso\"\n")
 	r.must(r.tryStart())

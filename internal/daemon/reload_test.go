@@ -179,6 +179,7 @@ func TestSocketMode(t *testing.T) {
 
 func TestStartErrors(t *testing.T) {
 	r := newRig(t)
+	r.unwatched = true // the files are of others
 	r.start(cd0HasA)
 	taken := r.status().Portals[0]
 	config := func(state, socket, listen string) string {
@@ -196,7 +197,7 @@ func TestStartErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			other := &rig{t: t, dir: r.dir, end: func() {}}
 			t.Cleanup(func() { other.end() })
-			r.must(os.WriteFile(r.path("spindle.toml"), []byte(tt.config), 0o644))
+			r.save(tt.config)
 			err := other.tryStart()
 			if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), tt.hint) {
 				t.Errorf("%v; want one line with %q and a hint of %s", err, tt.want, tt.hint)

@@ -291,7 +291,11 @@ func TestInsertWhileItComes(t *testing.T) {
 		next = dr.emu.Status().Next
 		r.d.attempt(dr, second)
 	}))
-	<-told.closed // it is not needed
+	select {
+	case <-told.closed:
+	case <-time.After(limit):
+		t.Fatal("the second insert does not wait for the first")
+	}
 	if next != "b.iso" {
 		t.Errorf("between the two %q is coming; want b.iso", next)
 	}

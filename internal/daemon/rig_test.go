@@ -108,8 +108,15 @@ func (r *rig) writeLibrary(lines, drives string, dirs ...string) {
 	if !strings.Contains(drives, "[iscsi]") {
 		text += "[iscsi]\nlisten = [\"127.0.0.1:0\"]\n"
 	}
+	r.save(text + drives)
+}
+
+// save puts a file of that text in the place of the old one: who watches it never
+// reads half of it.
+func (r *rig) save(text string) {
+	r.t.Helper()
 	tmp := r.path("spindle.toml~")
-	if err := os.WriteFile(tmp, []byte(text+drives), 0o644); err != nil {
+	if err := os.WriteFile(tmp, []byte(text), 0o644); err != nil {
 		r.t.Fatal(err)
 	}
 	if err := os.Rename(tmp, r.path("spindle.toml")); err != nil {

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"spindle/internal/lab"
 )
@@ -108,8 +107,7 @@ func TestCHAP(t *testing.T) {
 			},
 			"same": sameAs(t, iso),
 		},
-		Script:  chapScript(port),
-		Timeout: 4 * time.Minute,
+		Script: chapScript(port),
 	}
 	if r := g.Run(t); r.Status != 0 {
 		t.Errorf("status %d; want 0", r.Status)

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"spindle/internal/lab"
 )
@@ -128,7 +127,7 @@ func suiteArgs(name string) []string {
 
 // runSuiteTest runs one test.
 func runSuiteTest(ctx context.Context, name, url string) result {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	r := result{name: name}
 	out, err := lab.ToolCmd(ctx, "iscsi-test-cu", append(suiteArgs(name), url)...).CombinedOutput()

@@ -123,7 +123,7 @@ func environ() []string { return append(os.Environ(), "GORACE=atexit_sleep_ms=0"
 
 // awaitReady reads sd_notify messages until one says READY=1.
 func awaitReady(c *net.UnixConn) error {
-	if err := c.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		return err
 	}
 	p := make([]byte, 4096)
@@ -154,8 +154,8 @@ func (d *daemon) stop() {
 	}
 	select {
 	case <-d.exited:
-	case <-time.After(30 * time.Second):
-		d.t.Error("the daemon does not end within 30 s of SIGTERM")
+	case <-time.After(limit):
+		d.t.Error("the daemon does not end after SIGTERM")
 		d.kill()
 	}
 	if s := d.cmd.ProcessState; s.ExitCode() != 0 {
@@ -166,7 +166,7 @@ func (d *daemon) stop() {
 // run runs a client verb and returns what it printed on standard output. An
 // error holds what it printed on standard error.
 func (d *daemon) run(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(d.t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program(d.t), append(args, "--socket", d.socket())...)
 	cmd.Env = environ()

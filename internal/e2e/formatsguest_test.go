@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"spindle/internal/lab"
 	"spindle/testdata/fixture"
@@ -291,7 +290,7 @@ func TestFormatsInGuest(t *testing.T) {
 	for _, g := range guestDiscs {
 		script.WriteString(g.script(g.make(m, iso)))
 	}
-	r := &rig{dir: m.dir, config: filepath.Join(t.TempDir(), "spindle.toml"), tools: tools, limit: 5 * time.Minute}
+	r := &rig{dir: m.dir, config: filepath.Join(t.TempDir(), "spindle.toml"), tools: tools}
 	m.must(r.configure(""))
 	r.daemon = serve(t, "--config", r.config)
 	r.guest(t, script.String()+`! dmesg | grep -i "i/o error\|invalid session" || fail errors`, nil)

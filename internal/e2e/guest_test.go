@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"spindle/internal/api/client"
 	"spindle/internal/lab"
@@ -25,11 +24,10 @@ const guestName = "iqn.2026-11.lab:guest"
 // that logs in to it needs.
 type rig struct {
 	*daemon
-	dir    string        // of the library
-	config string        // file
-	tools  []string      // more for the guest
-	root   bool          // the guest has the root with tools
-	limit  time.Duration // of the guest; lab's when zero
+	dir    string   // of the library
+	config string   // file
+	tools  []string // more for the guest
+	root   bool     // the guest has the root with tools
 }
 
 // newRig starts a daemon with a.iso of the images in the drive.
@@ -47,10 +45,16 @@ func newRig(t testing.TB, images map[string]lab.Image) *rig {
 // file in the place of the old one.
 func (r *rig) configure(disc string) error {
 	text := fmt.Sprintf("[library]\ndirs = [%q]\n\n[drive.cd0]\ndisc = %q\n", r.dir, disc)
-	if err := os.WriteFile(r.config+"~", []byte(text), 0o600); err != nil {
+	return replace(r.config, text)
+}
+
+// replace puts a file of that text in the place of the old one: who watches it never
+// reads half of it.
+func replace(path, text string) error {
+	if err := os.WriteFile(path+"~", []byte(text), 0o600); err != nil {
 		return err
 	}
-	return os.Rename(r.config+"~", r.config)
+	return os.Rename(path+"~", path)
 }
 
 // prelude has functions for scripts. changes is how often the kernel told of a
@@ -111,7 +115,6 @@ func (r *rig) guest(t *testing.T, script string, hooks map[string]lab.Hook) *lab
 		Binaries: binaries,
 		Net:      true,
 		Script:   prelude + script,
-		Timeout:  r.limit,
 		Hooks:    all,
 	}
 	res := g.Run(t)

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"spindle/internal/lab"
 	"spindle/testdata/fixture"
@@ -201,7 +200,7 @@ func TestSwapsInGuest(t *testing.T) {
 	const seed, count = 20, 20
 	m := &maker{t, t.TempDir()}
 	steps := swapSteps(swapDiscs(m), count, seed)
-	r := &rig{dir: m.dir, config: filepath.Join(t.TempDir(), "spindle.toml"), root: true, limit: 6 * time.Minute}
+	r := &rig{dir: m.dir, config: filepath.Join(t.TempDir(), "spindle.toml"), root: true}
 	m.must(r.configure(""))
 	r.daemon = serve(t, "--config", r.config)
 	var script strings.Builder

@@ -58,7 +58,7 @@ func program(t testing.TB) string {
 // fails when it does.
 func tool(t testing.TB, name string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	out, err := lab.ToolCmd(ctx, name, args...).CombinedOutput()
 	if err != nil {
@@ -79,11 +79,14 @@ func library(t testing.TB, images map[string]lab.Image) string {
 	return dir
 }
 
+// limit is how long anything that must come may take. Guests have lab's.
+const limit = 3 * time.Minute
+
 // until calls f until it returns nil, and fails the test with its last error
-// after 30 s.
+// when that is not in time.
 func until(t testing.TB, f func() error) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(limit)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -93,7 +96,7 @@ func until(t testing.TB, f func() error) {
 		}
 		select {
 		case <-deadline:
-			t.Fatalf("not within 30 s: %v", err)
+			t.Fatalf("not within %v: %v", limit, err)
 		case <-tick.C:
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"spindle/internal/lab"
 )
@@ -22,7 +21,7 @@ func TestMove(t *testing.T) {
 	dir := library(t, map[string]lab.Image{"a.iso": {Size: 24 << 20, Seed: 63}})
 	config := filepath.Join(t.TempDir(), "spindle.toml")
 	base := fmt.Sprintf("[library]\ndirs = [%q]\n[drive.cd0]\ndisc = \"a.iso\"\n", dir)
-	write := func(more string) error { return os.WriteFile(config, []byte(base+more), 0o600) }
+	write := func(more string) error { return replace(config, base+more) }
 	if err := write(""); err != nil {
 		t.Fatal(err)
 	}
@@ -51,8 +50,7 @@ func TestMove(t *testing.T) {
 			"move":   move,
 			"same":   sameAs(t, filepath.Join(dir, "a.iso")),
 		},
-		Script:  moveScript(port),
-		Timeout: 3 * time.Minute,
+		Script: moveScript(port),
 	}
 	if r := g.Run(t); r.Status != 0 {
 		t.Errorf("status %d; want 0", r.Status)

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"spindle/internal/lab"
 )
@@ -26,10 +25,9 @@ func openISCSI(settings string, hooks map[string]lab.Hook, script string) *lab.G
 node.conn[0].timeo.noop_out_interval = 5
 node.conn[0].timeo.noop_out_timeout = 5
 ` + settings),
-		Net:     true,
-		Hooks:   hooks,
-		Script:  openISCSIScript + script,
-		Timeout: 4 * time.Minute,
+		Net:    true,
+		Hooks:  hooks,
+		Script: openISCSIScript + script,
 	}
 }
 
@@ -141,11 +139,7 @@ read_files() {
 	touch /tmp/$1.done
 }
 ended() {
-	for minute in 1 2 3; do
-		waitfor test -e /tmp/$1.done && return
-		waitfor test -e /tmp/$1.done && return
-	done
-	fail the read of $1 hangs
+	waitfor test -e /tmp/$1.done || waitfor test -e /tmp/$1.done || fail the read of $1 hangs
 }
 good() {
 	ended $1

@@ -28,7 +28,7 @@ func TestRedirectedTools(t *testing.T) {
 	text := fmt.Sprintf("[drive.cd0.iscsi]\ntarget = %q\nredirect = %q\n", drive.Target, there.portal)
 	write := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		if err := replace(config, text); err != nil {
 			t.Fatal(err)
 		}
 	}

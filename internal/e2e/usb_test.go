@@ -153,7 +153,7 @@ func TestUSBRecovery(t *testing.T) {
 		step reset in the middle of data
 		{ sha256sum /dev/sr1 >/tmp/sum; touch /tmp/done; } &
 		for n in 1 2 3; do
-			waitfor sh -c "set -- \$(cat /sys/block/sr1/stat); [ \$3 -gt $((n * 8000)) ]"
+			waitfor sh -c "set -- \$(cat /sys/block/sr1/stat); [ \$3 -gt $((n * 6000)) ]" || fail the read does not go on
 			guesttool reset /dev/sr1 bus || fail reset
 		done
 		[ ! -e /tmp/done ] || fail the read ended too soon for this test

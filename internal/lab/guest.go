@@ -57,7 +57,7 @@ type Guest struct {
 	Data  map[string][]byte
 	// Script is run by busybox's shell; what it prints is on the console. Besides
 	// busybox it has `host` (see Hooks) and `waitfor COMMAND...`, which tries a command
-	// until it succeeds, for 30 s. Exit statuses above 100 arrive as 100.
+	// until it succeeds, for two minutes. Exit statuses above 100 arrive as 100.
 	Script string
 	// Memory is in MiB; 512 when zero. It holds Files and Binaries too.
 	Memory int
@@ -69,7 +69,7 @@ type Guest struct {
 	// Hooks are what the script can ask of the host: `host NAME ARGS...` blocks until
 	// the hook has returned. They run one at a time on the goroutine that called Run.
 	Hooks map[string]Hook
-	// Timeout is for the whole run; 120 s when zero.
+	// Timeout is for the whole run; eight minutes when zero.
 	Timeout time.Duration
 }
 

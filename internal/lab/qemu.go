@@ -97,7 +97,7 @@ func (m *machine) wait() (int, error) {
 func boot(t testing.TB, timeout time.Duration, serve func(*machine), args ...string) *Result {
 	t.Helper()
 	if timeout == 0 {
-		timeout = 120 * time.Second
+		timeout = 8 * time.Minute // a quiet machine needs a minute; one that is full of guests, many times that
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()

@@ -59,7 +59,7 @@ func Tgtd(t testing.TB, file string, keys ...Key) *Peer {
 		t.Fatal(err)
 	}
 	p.PID = cmd.Process.Pid
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"spindle/internal/initiator"
+	"spindle/scsi/scsitest"
 	"spindle/target"
 	"spindle/target/iscsi"
 )
@@ -150,11 +151,11 @@ func TestDefaultLoginRate(t *testing.T) {
 		if status := b.login("2001:db8:0:1::1"); status != 0 {
 			t.Errorf("status %04x for an address of another /64", status)
 		}
-		<-time.After(time.Second)
+		scsitest.Pause(t.Context(), time.Second)
 		if n := good("192.0.2.1"); n != l.LoginsPerSecond {
 			t.Errorf("%d logins after a second, want %d", n, l.LoginsPerSecond)
 		}
-		<-time.After(time.Minute)
+		scsitest.Pause(t.Context(), time.Minute)
 		lines, more := b.log.take()
 		if len(lines) > 25 || uint64(len(lines))+more < 104 {
 			t.Errorf("%d lines that tell of %d more; want few lines, and 104 in all", len(lines), more)
@@ -179,7 +180,7 @@ func TestDefaultFirstRequestTimeout(t *testing.T) {
 			start := time.Now()
 			request := c.Marshal(c.LoginRequest(initiator.Options{Target: iqn}))
 			for i := 0; ; i++ {
-				<-time.After(min(each, iscsi.DefaultLimits().FirstRequestTimeout+time.Millisecond-time.Since(start)))
+				scsitest.Pause(t.Context(), min(each, iscsi.DefaultLimits().FirstRequestTimeout+time.Millisecond-time.Since(start)))
 				if _, err := c.Write(request[i : i+1]); err != nil {
 					break
 				}

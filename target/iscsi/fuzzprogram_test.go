@@ -111,7 +111,7 @@ func (p *player) enter() {
 		p.ExpStatSN = 1
 		return
 	}
-	p.SetDeadline(time.Now().Add(10 * time.Second))
+	p.SetDeadline(time.Now().Add(patience()))
 	if how&4 != 0 { // the security stage first
 		req := p.LoginRequest(initiator.Options{Target: o.Target})
 		req.Header[1] = 0x81

@@ -10,6 +10,7 @@ import (
 
 	"spindle/internal/initiator"
 	"spindle/scsi"
+	"spindle/scsi/scsitest"
 	"spindle/target"
 	"spindle/target/iscsi"
 )
@@ -127,7 +128,7 @@ func TestInitiatorTakesNoData(t *testing.T) {
 		if err := c.SendCommand(c.NewCommand(read10(0, 1), 2048, 0)); err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(5 * time.Minute)
+		scsitest.Pause(t.Context(), 5*time.Minute)
 		c.Write([]byte{0})
 		if _, err := c.Write(make([]byte, 48)); err == nil {
 			t.Error("the connection is open after five minutes")

@@ -22,6 +22,9 @@ import (
 
 func main() {
 	selects := len(os.Args) == 2 && os.Args[1] == "select"
+	if selects { // as ours does, whatever it is sent
+		patience = muchPatience
+	}
 	if err := battery(selects); err != nil {
 		say("FAILED", "%v", err)
 		os.Exit(1)

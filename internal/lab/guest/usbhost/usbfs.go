@@ -27,9 +27,13 @@ const (
 	usbSpeed     = 0x551F
 )
 
-// patience is how long a transfer may take, in milliseconds. The device is on
-// this machine: only one that hangs needs more.
-const patience = 1500
+// patience is how long a transfer may take, in milliseconds. The kernel's own device
+// is on this machine, and hangs now and then: it gets no more.
+var patience uint32 = 1500
+
+// muchPatience is for a device that never hangs, and may be a process of a machine
+// that is busy.
+const muchPatience = 20_000
 
 // A device is a mass storage device, Bulk-Only, with its interface claimed.
 type device struct {
