@@ -159,7 +159,8 @@ func lateRefusal(t *testing.T, early bool) {
 	err := <-answered
 	c.Close()
 	<-stopped
-	if errors.Is(err, initiator.Refused(0x0202)) || time.Since(began) > 0 {
+	refused, told := errors.AsType[*initiator.LoginError](err)
+	if told && refused.Status == 0x0202 || time.Since(began) > 0 {
 		t.Errorf("it took %v, and the login got %v", time.Since(began), err)
 	}
 }
