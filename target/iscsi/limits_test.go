@@ -214,6 +214,8 @@ func TestDefaultUnsolicitedMemory(t *testing.T) {
 	status(b.sessionFrom(t, 2, 901, keys...), 0x00)
 	b.checkRefused(t, "unsolicited_memory", 2)
 	mustDo(t, b.sessionFrom(t, 1, 902, keys...), sink(8), 0, []byte("12345678"), 0) // asked for by R2T
+	b.limit(iscsi.Limits{UnsolicitedMemory: 2 * l.UnsolicitedMemory})
+	status(c, 0x00) // an address that is here already has its part of the new limit
 }
 
 // A text that is too long or has no end is refused with 'long operation', and
