@@ -175,6 +175,13 @@ func capture(ctx context.Context, tap *iscsi.Tap, out *pcapng.Writer, count int)
 				return err
 			}
 		}
+		if count > 0 {
+			list = list[:min(len(list), count-seen)]
+		}
+		seen += len(list)
+		if err := writePDUs(out, list); err != nil {
+			return err
+		}
 		switch {
 		case errors.Is(err, io.EOF):
 			if err := out.Close(time.Now()); err != nil {
@@ -183,13 +190,6 @@ func capture(ctx context.Context, tap *iscsi.Tap, out *pcapng.Writer, count int)
 			return out.Flush()
 		case err != nil: // the time is over, or the client went
 			return out.Flush()
-		}
-		if count > 0 {
-			list = list[:min(len(list), count-seen)]
-		}
-		seen += len(list)
-		if err := writePDUs(out, list); err != nil {
-			return err
 		}
 	}
 	return out.Flush()

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"spindle/internal/api/client"
 	"spindle/scsi/scsitest"
 )
 
@@ -40,5 +41,37 @@ func turn(t *testing.T, d *Daemon, want int, dirty bool) {
 	}
 	if len(list) != want || d.dirty != dirty {
 		t.Errorf("%d functions, to be saved: %v; want %d, %v", len(list), d.dirty, want, dirty)
+	}
+}
+
+// Who is here is saved again and again while anybody is: a daemon that is killed
+// after an hour knows them when it is back.
+func TestPresenceIsSaved(t *testing.T) {
+	r := newRig(t)
+	r.start("[drive.cd0]\ndisc = \"a.iso\"\n")
+	host := r.newReader("a.iso", r.status().Portals[0], TargetName("cd0"), 1)
+	host.read()
+	// saves returns how many times the state was saved since, when it was last
+	// an hour ago
+	saves := func() (n int) {
+		t.Helper()
+		for settled := false; !settled; scsitest.Pause(t.Context(), time.Millisecond) {
+			r.must(r.d.loop.call(t.Context(), func() {
+				if settled = !r.d.sessionsNew.Load() && !r.d.dirty; settled {
+					n = r.d.saver.latest()
+					r.d.saved = time.Now().Add(-time.Hour)
+				}
+			}))
+		}
+		r.must(r.d.loop.call(t.Context(), func() { n = r.d.saver.latest() - n }))
+		return n
+	}
+	if n := saves(); n != 1 {
+		t.Errorf("with a session: saved %d times, want once", n)
+	}
+	r.must(host.c.Logout())
+	r.await("the session to end", func(s *client.Status) bool { return len(s.Sessions) == 0 })
+	if n := saves(); n != 0 {
+		t.Errorf("with nobody here: saved %d times", n)
 	}
 }

@@ -97,5 +97,13 @@ func (s *Server) open(n *session, port scsi.Port) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n.nexus = nexus
-	return forbidden(s.refuses(n))
+	err := forbidden(s.refuses(n))
+	if err == nil {
+		return nil
+	}
+	n.conn.begun = false // it never enters: a stop that waited for that would wait out its penalty
+	if s.stopping {      // and has passed it by
+		return loginUnavailable
+	}
+	return err
 }

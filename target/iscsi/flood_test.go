@@ -1,12 +1,14 @@
 package iscsi_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net"
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -261,4 +263,33 @@ func TestFloodOfConnections(t *testing.T) {
 	}
 	b.checkRefused(t, "connections_per_address", 10000)
 	b.sessionFrom(t, 3, 6)
+}
+
+// A failingListener has no descriptors left.
+type failingListener struct{ pipeListener }
+
+func (l *failingListener) Accept() (net.Conn, error) {
+	select {
+	case <-l.closed:
+		return nil, net.ErrClosed
+	default:
+		return nil, syscall.EMFILE
+	}
+}
+
+// An accept that fails again and again is a line of the log now and then.
+func TestAcceptFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		srv := iscsi.NewServer(iscsi.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		l := &failingListener{pipeListener{closed: make(chan struct{})}}
+		done := make(chan struct{})
+		go func() { defer close(done); srv.Serve(t.Context(), l) }()
+		scsitest.Pause(t.Context(), 25*time.Second)
+		l.Close()
+		<-done
+		if n := strings.Count(log.String(), "accept failed"); n != 3 {
+			t.Errorf("%d lines in 25 s, want 3", n)
+		}
+	})
 }

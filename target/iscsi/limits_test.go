@@ -215,6 +215,8 @@ func TestDefaultUnsolicitedMemory(t *testing.T) {
 	status(b.sessionFrom(t, 2, 901, keys...), 0x00)
 	b.checkRefused(t, "unsolicited_memory", 2)
 	mustDo(t, b.sessionFrom(t, 1, 902, keys...), sink(8), 0, []byte("12345678"), 0) // asked for by R2T
+	b.limit(iscsi.Limits{UnsolicitedMemory: 2 * l.UnsolicitedMemory})
+	status(c, 0x00) // an address that is here already has its part of the new limit
 }
 
 // A text that is too long or has no end is refused with 'long operation', and
@@ -293,12 +295,7 @@ func TestDefaultMemory(t *testing.T) {
 	b := serveWith(t, iscsi.Options{}, iscsi.Limits{})
 	l := iscsi.DefaultLimits()
 	for n := range l.ConnectionsPerAddress {
-		c := b.sessionFrom(t, 1, n, "MaxRecvDataSegmentLength=262144")
-		for range 4 {
-			if err := c.SendCommand(c.NewCommand(read10(0, 65535), 65535*2048, 0)); err != nil {
-				t.Fatal(err)
-			}
-		}
+		b.hoard(t, 1, n)
 	}
 	all := int64(l.ConnectionsPerAddress) * 512 << 10
 	b.await(t, "all memory of the address", func(u iscsi.Usage) bool { return u.Memory == all })
@@ -307,7 +304,25 @@ func TestDefaultMemory(t *testing.T) {
 		mustDo(t, c, read10(0, 1000), 1000*2048, nil, 0)
 		mustDo(t, c, sink(200000), 0, make([]byte, 200000), 0)
 	}
-	if u := b.srv.Usage(); all >= u.Limits.Memory {
-		t.Errorf("one address may hold %d bytes of %d", all, u.Limits.Memory)
+	if all >= l.Memory {
+		t.Errorf("one address may hold %d bytes of %d", all, l.Memory)
+	}
+	for n := range int((l.Memory-all)/(512<<10)) + 1 { // one more than there is memory for
+		b.hoard(t, 3, 200+n)
+	}
+	settleQueue(t, b.srv, 1)
+	if u := b.srv.Usage(); u.Memory > l.Memory {
+		t.Errorf("%d bytes are on loan, of %d", u.Memory, l.Memory)
+	}
+}
+
+// hoard has a session ask for more than a connection may hold and take nothing.
+func (b *bench) hoard(t *testing.T, from, port int) {
+	t.Helper()
+	c := b.sessionFrom(t, from, port, "MaxRecvDataSegmentLength=262144")
+	for range 4 {
+		if err := c.SendCommand(c.NewCommand(read10(0, 65535), 65535*2048, 0)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"spindle/internal/initiator"
+	"spindle/scsi"
 	"spindle/target/iscsi"
 )
 
@@ -157,4 +159,36 @@ func TestLogoutIsTheEnd(t *testing.T) {
 	}
 	c.Close()
 	mustDo(t, again, cdb(opReady), 0, nil, 0)
+}
+
+// A lingerer is a disk that takes its time to forget who left.
+type lingerer struct {
+	disk
+	forget chan struct{}
+}
+
+func (l *lingerer) NexusJoined(*scsi.Nexus) {}
+func (l *lingerer) NexusLost(*scsi.Nexus)   { <-l.forget }
+
+// The drive has let go of a host whose Logout is answered: its next session, by
+// whichever connection it comes, does not meet the last one there.
+func TestLogoutIsAnsweredLast(t *testing.T) {
+	lu := &lingerer{}
+	inBubbleWith(t, lu, func(t *testing.T, c *initiator.Conn) {
+		lu.forget = make(chan struct{}) // the bubble's
+		if _, err := c.Login(initiator.Options{Target: iqn}); err != nil {
+			t.Fatal(err)
+		}
+		send(t, c, initiator.New(initiator.Logout|initiator.Immediate, 0x80).Put32(16, 50).Put32(24, c.CmdSN))
+		answer := make(chan *initiator.PDU, 1)
+		go func() { answer <- recv(t, c) }()
+		synctest.Wait()
+		if len(answer) > 0 {
+			t.Error("the logout is answered while the drive has the host still")
+		}
+		close(lu.forget)
+		if r := <-answer; r.Op() != initiator.LogoutResp || r.Header[2] != 0 {
+			t.Errorf("opcode %02x, response %d", r.Op(), r.Header[2])
+		}
+	})
 }

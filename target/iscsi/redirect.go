@@ -3,6 +3,8 @@ package iscsi
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"time"
 )
 
@@ -37,10 +39,19 @@ func (x *exchange) redirect() error {
 	switch {
 	case x.c.p.discovery || e == nil || e.Redirect == nil:
 		return nil
+	case samePlace(e.Redirect.Address, x.c.nc.LocalAddr()):
+		return fmt.Errorf("%w: it is redirected to %s, where the initiator came to (hint: redirect is to name another server)", loginUnavailable, e.Redirect.Address)
 	case e.Redirect.Permanent:
 		return &redirection{loginMovedForGood, e.Redirect.Address}
 	}
 	return &redirection{loginMoved, e.Redirect.Address}
+}
+
+// samePlace reports whether address is here, by number.
+func samePlace(address string, here net.Addr) bool {
+	a, err := netip.ParseAddrPort(address)
+	tcp, ok := here.(*net.TCPAddr)
+	return err == nil && ok && a.Port() == tcp.AddrPort().Port() && a.Addr().Unmap().WithZone("") == hostOf(here).WithZone("")
 }
 
 // refusal is the text of the response that err ends the login with.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,6 +47,27 @@ func TestRedirect(t *testing.T) {
 				t.Errorf("discovery: %v, %v; want the target, which says itself where it is", list, err)
 			}
 		})
+	}
+}
+
+// A target that is redirected to where its initiator came to sends nobody in a
+// circle.
+func TestRedirectInACircle(t *testing.T) {
+	log := told{"name another server", make(chan struct{}, 2)}
+	b := serve(t, iscsi.Options{Log: slog.New(slog.NewTextHandler(log, nil))})
+	_, port, _ := net.SplitHostPort(b.addr)
+	for address, status := range map[string]uint16{
+		b.addr: 0x0301, "[::ffff:127.0.0.1]:" + port: 0x0301, "127.0.0.2:" + port: 0x0101, "127.0.0.1:1": 0x0101,
+	} {
+		s := exported(oneUnit(iqn, &disk{}))
+		s.Exports[0].Redirect = &iscsi.Redirect{Address: address}
+		b.srv.Set(s)
+		if got := b.status(t, iqn); got != status {
+			t.Errorf("redirected to %s: status %04x, want %04x", address, got, status)
+		}
+	}
+	if !t.Failed() {
+		<-log.heard
 	}
 }
 

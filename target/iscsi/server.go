@@ -118,6 +118,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	defer s.forget(l)
+	var told time.Time
 	for {
 		s.beat.Store(time.Now().UnixNano())
 		if d, ok := l.(interface{ SetDeadline(time.Time) error }); ok {
@@ -131,7 +132,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			return ErrStopped
 		case isTimeout(err):
 		default:
-			s.opts.Log.Error("accept failed", "error", err)
+			if now := time.Now(); now.Sub(told) >= moreInterval { // it fails ten times a second, as when there are no descriptors left
+				told = now
+				s.opts.Log.Error("accept failed: it is tried again", "error", err)
+			}
 			if !pause(ctx, 100*time.Millisecond) {
 				return ErrStopped
 			}

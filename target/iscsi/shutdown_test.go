@@ -2,11 +2,15 @@ package iscsi_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"spindle/internal/initiator"
+	"spindle/scsi"
+	"spindle/target"
 	"spindle/target/iscsi"
 )
 
@@ -92,5 +96,71 @@ func TestShutdownAsksLate(t *testing.T) {
 			<-done
 			<-serving
 		})
+	}
+}
+
+// A joined is a disk that says when somebody joins.
+type joined struct {
+	disk
+	join func()
+}
+
+func (j *joined) NexusJoined(*scsi.Nexus) { j.join() }
+func (j *joined) NexusLost(*scsi.Nexus)   {}
+
+// A login that a reload refuses after its session was registered waits out the
+// penalty of its address, and a stop does not wait for that.
+func TestStopDuringLateRefusal(t *testing.T) {
+	for name, early := range map[string]bool{"the stop is first": true, "the refusal is first": false} {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { lateRefusal(t, early) }) })
+	}
+}
+
+// lateRefusal has a login refused so, and the server stop before or after it.
+func lateRefusal(t *testing.T, early bool) {
+	srv, l := iscsi.NewServer(iscsi.Options{}), &pipeListener{make(chan net.Conn), make(chan struct{})}
+	var began time.Time
+	stopped := make(chan struct{})
+	stop := func() {
+		began = time.Now()
+		go func() { defer close(stopped); srv.Shutdown(context.Background()) }()
+		<-l.closed
+	}
+	lu := &joined{}
+	tg := target.New(iqn, map[uint16]*target.Unit{0: target.NewUnit("cd0", lu, target.UnitOptions{})})
+	lu.join = func() {
+		tg.SetRules(map[uint16]target.Rules{0: only("iqn.other")})
+		if early {
+			stop()
+		}
+	}
+	srv.Set(exported(tg))
+	go srv.Serve(context.Background(), l)
+	dial := func() *initiator.Conn {
+		ours, theirs := net.Pipe()
+		l.conns <- theirs
+		return initiator.NewConn(ours)
+	}
+	for range 4 { // so that the next refusal waits
+		c := dial()
+		c.Login(initiator.Options{Target: "iqn.none"})
+		c.Close()
+	}
+	c, answered := dial(), make(chan error, 1)
+	defer c.Close()
+	go func() {
+		_, err := c.Login(initiator.Options{Target: iqn})
+		answered <- err
+	}()
+	synctest.Wait()
+	if !early {
+		stop()
+	}
+	err := <-answered
+	c.Close()
+	<-stopped
+	refused, told := errors.AsType[*initiator.LoginError](err)
+	if told && refused.Status == 0x0202 || time.Since(began) > 0 {
+		t.Errorf("it took %v, and the login got %v", time.Since(began), err)
 	}
 }

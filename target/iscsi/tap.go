@@ -94,7 +94,8 @@ func addrPort(a net.Addr) netip.AddrPort {
 func (t *Tap) Login() []PDU { return t.conn.taps.login }
 
 // Next waits for PDUs and returns those that there are, with how many were lost
-// so far. The error is io.EOF when the session has ended and all were returned.
+// so far. The error is io.EOF when the session has ended and all were returned,
+// and that of ctx when it is done, even while there are always more.
 func (t *Tap) Next(ctx context.Context) (list []PDU, lost uint64, err error) {
 	for {
 		t.mu.Lock()
@@ -104,7 +105,7 @@ func (t *Tap) Next(ctx context.Context) (list []PDU, lost uint64, err error) {
 		t.mu.Unlock()
 		switch {
 		case len(list) > 0:
-			return list, lost, nil
+			return list, lost, ctx.Err()
 		case closed:
 			return nil, lost, io.EOF
 		}

@@ -335,3 +335,17 @@ type oneWay struct {
 }
 
 func (o oneWay) Read(p []byte) (int, error) { return o.r.Read(p) }
+
+// TestTapEnds has the time of a tap over while there is always more: it gives
+// what there is, and says that it is over.
+func TestTapEnds(t *testing.T) {
+	b := serve(t, iscsi.Options{})
+	c := b.login(t)
+	tap := b.tap(t, 0)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	mustDo(t, c, cdb(opFail), 0, nil, 0)
+	if list, _, err := tap.Next(over); len(list) == 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("%d PDUs, %v; want them, and that it is over", len(list), err)
+	}
+}

@@ -82,10 +82,13 @@ func TestLoginTimeout(t *testing.T) {
 		}
 	})
 	inBubble(t, func(t *testing.T, c *initiator.Conn) {
+		began := time.Now()
+		scsitest.Pause(t.Context(), 4*time.Second) // the connection counts, not its first request
 		send(t, c, loginPDU(0x04, "InitiatorName=iqn.a\x00TargetName="+iqn+"\x00"))
 		recv(t, c)
 		c.Write([]byte{0x43}) // a byte now and then does not help
-		if d := closedAfter(t, c); d != 15*time.Second {
+		closedAfter(t, c)
+		if d := time.Since(began); d != 15*time.Second {
 			t.Errorf("a slow login is closed after %v, want 15s", d)
 		}
 	})
