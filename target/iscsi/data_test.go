@@ -168,22 +168,31 @@ func TestUnsolicitedData(t *testing.T) {
 	b.checkSunk(t, out)
 }
 
-// The data of a command that has ended is swallowed, not an error.
+// The data of a command that has ended is swallowed, not an error, of a whole
+// window of such commands too.
 func TestLateDataOut(t *testing.T) {
 	b := serve(t, iscsi.Options{})
 	c := b.login(t, "InitialR2T=No", "ImmediateData=No", "FirstBurstLength=4096")
-	cmd := c.NewCommand(cdb(opFail), 0, 2048)
-	cmd.Header[1] &^= 0x80
-	if err := c.SendCommand(cmd); err != nil {
-		t.Fatal(err)
+	for range 2 { // the second time in place of the first
+		var tags []uint32
+		for range iscsi.DefaultLimits().Window {
+			cmd := c.NewCommand(cdb(opFail), 0, 2048)
+			cmd.Header[1] &^= 0x80
+			if err := c.SendCommand(cmd); err != nil {
+				t.Fatal(err)
+			}
+			tags = append(tags, cmd.U32(16))
+			if r, err := c.Wait(cmd.U32(16), nil); err != nil || r.Status != 2 {
+				t.Fatalf("status %d, %v", r.Status, err)
+			}
+		}
+		for _, tag := range tags {
+			p := initiator.New(initiator.DataOut, 0x80).Put32(16, tag).Put32(20, initiator.NoTag)
+			p.Data = make([]byte, 2048)
+			send(t, c, p)
+		}
+		mustDo(t, c, read10(0, 1), 2048, nil, 0)
 	}
-	if r, err := c.Wait(cmd.U32(16), nil); err != nil || r.Status != 2 {
-		t.Fatalf("status %d, %v", r.Status, err)
-	}
-	p := initiator.New(initiator.DataOut, 0x80).Put32(16, cmd.U32(16)).Put32(20, initiator.NoTag)
-	p.Data = make([]byte, 2048)
-	send(t, c, p)
-	mustDo(t, c, read10(0, 1), 2048, nil, 0)
 }
 
 // Sixteen commands at once come back whole, whatever order they end in.

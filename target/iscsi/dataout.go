@@ -120,8 +120,9 @@ func (c *conn) dataOut(h *header) error {
 	}
 	s := c.sess
 	s.mu.Lock()
-	t, late := s.tasks[h.itt()], s.isLate(h.itt())
+	t := s.tasks[h.itt()]
 	if t == nil {
+		late := s.isLate(h.itt())
 		s.mu.Unlock()
 		if late || damaged {
 			return nil // its task ended without this data: swallowed

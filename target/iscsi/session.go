@@ -1,6 +1,7 @@
 package iscsi
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -34,17 +35,14 @@ type session struct {
 	immediate int              // immediate ones in tasks
 	managing  int              // task management functions under way
 	early     map[uint32]held
-	late      [32]uint32 // tags of data-out commands that ended before their data came
-	lateNext  int
+	late      []uint32 // tags of data-out commands that ended before their data came: the last size ones
+	lateNext  int      // the oldest of them
 }
 
 func newSession(c *conn, cmdSN uint32) *session {
 	s := &session{conn: c, ended: make(chan struct{}), tasks: map[uint32]*task{}, size: c.srv.limits.Load().Window}
 	s.expCmdSN.Store(cmdSN)
 	s.maxCmdSN.Store(cmdSN + uint32(s.size) - 1)
-	for i := range s.late {
-		s.late[i] = noTag
-	}
 	return s
 }
 
@@ -169,18 +167,15 @@ func (s *session) remove(t *task, expects bool) {
 	} else {
 		s.queued--
 	}
-	if expects {
+	switch {
+	case !expects:
+	case len(s.late) < s.size: // it takes a window for all to be late at once
+		s.late = append(s.late, t.itt)
+	default:
 		s.late[s.lateNext] = t.itt
 		s.lateNext = (s.lateNext + 1) % len(s.late)
 	}
 }
 
 // isLate reports whether data-out of tag belongs to a task that ended.
-func (s *session) isLate(tag uint32) bool {
-	for _, t := range s.late {
-		if t == tag {
-			return true
-		}
-	}
-	return false
-}
+func (s *session) isLate(tag uint32) bool { return slices.Contains(s.late, tag) }
