@@ -114,7 +114,7 @@ func TestCHAP(t *testing.T) {
 	}
 	d.logged("login refused", "0201", guestName, `user \"alice\" is wrong`)
 	d.logged("login refused", "0201", guestName, `no user \"mallory\"`)
-	d.logged("login refused", "0201", "CHAP_A=7; this target takes [SHA3-256]")
+	d.logged("login refused", "0201", "offers 7 (SHA-256) in CHAP_A; this target takes [SHA3-256]")
 	d.logged("login refused", "0202", "cd1", guestName)
 }
 

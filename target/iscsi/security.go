@@ -111,8 +111,8 @@ func (x *exchange) authAlgorithm(keys map[string]string) ([]byte, error) {
 	s := &x.security
 	var ok bool
 	if s.algorithm, ok = chap.Choose(s.auth.algorithms(), keys["CHAP_A"]); !ok {
-		return nil, fmt.Errorf("%w: CHAP_A=%s; this target takes %v (hint: have the initiator offer one of these, or list one of its in algorithms)",
-			loginAuthFailed, keys["CHAP_A"], s.auth.algorithms())
+		return nil, fmt.Errorf("%w: the initiator offers %s in CHAP_A; this target takes %v (hint: have the initiator offer one of these, or list one of its in algorithms)",
+			loginAuthFailed, chap.Names(keys["CHAP_A"]), s.auth.algorithms())
 	}
 	s.id, s.challenge = x.c.srv.challenger.Next()
 	b := appendPair(nil, "CHAP_A", fmt.Sprint(byte(s.algorithm)))

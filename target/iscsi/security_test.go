@@ -221,7 +221,7 @@ func TestCHAPRefused(t *testing.T) {
 		{"AuthMethod twice", []move{method, {0x00, say("AuthMethod=None"), 0}}, 0x0200, "AuthMethod out of turn"},
 		{"CHAP_R before CHAP_A", []move{method, {0x81, say("CHAP_N=alice", "CHAP_R=0x00"), 0}}, 0x0200, "CHAP_N out of turn"},
 		{"a key of another CHAP", ended(response(asIs, "CHAP_X=1")), 0x0200, "CHAP_X out of turn"},
-		{"no algorithm of ours", []move{method, {0x00, say("CHAP_A=1,9,MD5"), 0}}, 0x0201, "CHAP_A=1,9,MD5"},
+		{"no algorithm of ours", []move{method, {0x00, say("CHAP_A=1,9,MD5"), 0}}, 0x0201, "offers 1, 9, MD5 in CHAP_A"},
 		{"CHAP_N alone", ended(say("CHAP_N=alice")), 0x0207, "CHAP_R"},
 		{"CHAP_R alone", ended(say("CHAP_R=0x00")), 0x0207, "CHAP_N"},
 		{"unknown user", ended(say("CHAP_N=mallory", "CHAP_R=0x000102030405060708090a0b0c0d0e0f")), 0x0201, `no user \"mallory\"`},

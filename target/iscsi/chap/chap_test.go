@@ -61,6 +61,9 @@ func TestNames(t *testing.T) {
 	if _, err := chap.Parse("md5"); err == nil || !strings.Contains(err.Error(), "hint") {
 		t.Errorf("Parse(md5): %v", err)
 	}
+	if got, want := chap.Names("7,9,MD5,0x8"), "7 (SHA-256), 9, MD5, 0x8 (SHA3-256)"; got != want {
+		t.Errorf("Names = %q, want %q", got, want)
+	}
 	if got := chap.Algorithm(9).String(); got != "algorithm 9" {
 		t.Error(got)
 	}

@@ -79,3 +79,16 @@ func Choose(ours []Algorithm, offer string) (Algorithm, bool) {
 	}
 	return 0, false
 }
+
+// Names returns offer, the value of CHAP_A, for people: each number with the name of
+// its algorithm, "7 (SHA-256)", and what is none as it stands there.
+func Names(offer string) string {
+	var names []string
+	for item := range strings.SplitSeq(offer, ",") {
+		if id, err := DecodeID(item); err == nil && Algorithm(id).row() != nil {
+			item += " (" + Algorithm(id).String() + ")"
+		}
+		names = append(names, item)
+	}
+	return strings.Join(names, ", ")
+}
