@@ -226,8 +226,11 @@ func checkPattern(p string) (reason, hint string) {
 		return fmt.Sprintf("it has %d bytes, more than %d", len(p), maxTargetName), ""
 	case strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return "an iSCSI name has no such characters", "write each name in quotes of its own"
-	case slices.Contains([]string{"iqn", "eui", "naa"}, kind), strings.HasPrefix(p, "*"):
+	case kind == "iqn", strings.ContainsAny(p, "*?") && slices.Contains([]string{"eui", "naa"}, kind), strings.HasPrefix(p, "*"),
+		eui.MatchString(p), naa.MatchString(p):
 		return "", ""
+	case kind == "eui", kind == "naa":
+		return "it is no such name: eui. has 16 hexadecimal digits behind it, naa. 16 or 32", "compare with what the host says, or write a pattern as \"" + kind + ".*\""
 	}
 	if _, reason, _ := parseNetwork(p); reason == "" {
 		return "it is an address", "addresses go into networks"

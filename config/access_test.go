@@ -85,6 +85,7 @@ func TestAccessErrors(t *testing.T) {
 		{"no initiators", drive + "initiators = []\n", "f.toml:2: drive.a.iscsi.initiators: the list is empty (hint: leave the line out to let hosts in whoever they are)"},
 		{"no networks", drive + "networks = []\n", "f.toml:2: drive.a.iscsi.networks: the list is empty"},
 		{"no users", drive + "users = []\n", "(hint: leave the line out to let hosts in without a password)"},
+		{"EUI", drive + "initiators = [\"eui.0123\"]\n", `f.toml:2: drive.a.iscsi.initiators: "eui.0123": it is no such name: eui. has 16 hexadecimal digits`},
 		{"initiator", drive + "initiators = [\"host1\"]\n", `f.toml:2: drive.a.iscsi.initiators: "host1": it is no iSCSI name (hint: write "iqn.`},
 		{"address for a name", drive + "initiators = [\"192.0.2.7\"]\n", `"192.0.2.7": it is an address (hint: addresses go into networks)`},
 		{"initiator with a space", drive + "initiators = [\"iqn.a, iqn.b\"]\n", "an iSCSI name has no such characters"},
