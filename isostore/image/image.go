@@ -9,6 +9,7 @@ package image
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -88,7 +89,10 @@ func OpenFile(path string, o Options) (disc.Disc, Info, error) {
 		real, err = filepath.Abs(real)
 	}
 	if err != nil {
-		return nil, Info{Name: path, Path: path}, err
+		if pe, ok := errors.AsType[*fs.PathError](err); ok { // it names a component, by an operation that nobody asked for
+			err = pe.Err
+		}
+		return nil, Info{Name: path, Path: path}, fmt.Errorf("image %q: %w", path, err)
 	}
 	root, err := os.OpenRoot(filepath.Dir(real))
 	if err != nil {

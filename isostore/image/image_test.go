@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -231,6 +232,15 @@ func TestNotRegular(t *testing.T) {
 	}
 	if _, err := Inspect(filepath.Join(dir, "fifo.iso"), Options{}); !errors.Is(err, ErrNotRegular) {
 		t.Errorf("Inspect of a FIFO: %v", err)
+	}
+}
+
+// A path that leads nowhere is told as it was given.
+func TestOpenFileMissing(t *testing.T) {
+	path := filepath.Join("..", "..", "none", "x.iso")
+	_, _, err := OpenFile(path, Options{})
+	if want := fmt.Sprintf("image %q: no such file or directory", path); !errors.Is(err, fs.ErrNotExist) || err.Error() != want {
+		t.Errorf("OpenFile: %v; want %s", err, want)
 	}
 }
 
