@@ -1,12 +1,14 @@
 package isostore
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
-	"github.com/diskfs/go-diskfs/backend/file"
-	"github.com/diskfs/go-diskfs/filesystem/iso9660"
+	"spindle/isostore/iso9660"
 )
 
 // Names of the images that MakeSample makes.
@@ -54,61 +56,50 @@ func MakeSample(dir string) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("sample images: %w", err)
 	}
-	var made []string
+	var names []string
 	for _, s := range samples {
 		path := filepath.Join(dir, s.name)
 		if _, err := os.Lstat(path); err == nil {
 			continue
 		}
 		if err := s.write(path); err != nil {
-			return made, fmt.Errorf("sample image %s: %w", path, err)
+			return names, fmt.Errorf("sample image %s: %w", path, err)
 		}
-		made = append(made, s.name)
+		names = append(names, s.name)
 	}
-	return made, nil
+	return names, nil
 }
+
+// made is the time of all files, so that a sample has the same bytes everywhere.
+var made = time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
 
 // write makes the image at path, whole or not at all.
 func (s *sample) write(path string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".spindle-*.tmp")
+	dir, err := os.MkdirTemp("", "spindle-sample-")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // fails after the rename, as it should
-	defer f.Close()
-	if err := s.fill(f); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
-
-// fill writes the file system. go-diskfs collects the files in a directory of
-// its own first and leaves that to us.
-func (s *sample) fill(f *os.File) error {
-	work, err := os.MkdirTemp("", "spindle-sample-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
-	if err := os.Chmod(work, 0o755); err != nil { // it becomes the root directory's mode
-		return err
-	}
+	defer os.RemoveAll(dir)
 	for name, text := range s.files {
-		if err := os.WriteFile(filepath.Join(work, name), []byte(text), 0o644); err != nil {
+		if err := putFile(filepath.Join(dir, name), text); err != nil {
 			return err
 		}
 	}
-	iso, err := iso9660.Create(file.New(f, false), 0, 0, 2048, work)
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chtimes(dir, made, made)); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
-	return iso.Finalize(iso9660.FinalizeOptions{RockRidge: true, VolumeIdentifier: s.label})
+	defer root.Close()
+	_, err = iso9660.Create(context.Background(), path, root, iso9660.Options{Label: s.label, NoBoot: true}, nil)
+	return err
+}
+
+// putFile writes a file of the time and mode that all have, whatever the umask.
+func putFile(path, text string) error {
+	return errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chmod(path, 0o644), os.Chtimes(path, made, made))
 }
 
 // IsEmpty reports whether the library holds no file that is named as an image.

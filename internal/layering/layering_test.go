@@ -97,7 +97,7 @@ var arrows = map[string][]string{
 	"target":                  {"scsi", "scsi/tally", "target", "target/..."},
 	"gadget":                  {"scsi", "target", "gadget/..."},
 	"mmcemu":                  {"scsi", "isostore/disc", "isostore/sector"},
-	"isostore":                {"isostore/disc", "isostore/image"},
+	"isostore":                {"isostore/disc", "isostore/image", "isostore/iso9660"},
 	"isostore/image":          {"isostore/chd", "isostore/disc", "isostore/iso9660", "isostore/sector"},
 	"isostore/chd":            {"isostore/disc", "isostore/sector"},
 	"isostore/convert":        {"isostore/disc", "isostore/image", "isostore/sector"},
