@@ -289,8 +289,7 @@ func TestLoadBehindTheCommand(t *testing.T) {
 		synctest.Wait()
 		walk(t, drive, n, step{tur, "", changed}, step{tur, "", nil}, step{gesn, newMediaOf(1), nil})
 
-		run(t, drive, n, loadOf(2), nil)
-		run(t, drive, n, tur, changed)
+		walk(t, drive, n, step{loadOf(2), "", nil}, step{tur, "", changed})
 		synctest.Wait() // for what is told of the second disc
 		told()
 		walk(t, drive, n, step{loadImmed(1), "", nil}, step{stopLoad, "", nil})
