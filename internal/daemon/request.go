@@ -112,11 +112,11 @@ func (d *Daemon) tryRequest(dr *drive) {
 		return
 	}
 	a.expiry.Stop()
-	a.fail(err)
 	if err != nil { // nobody waits for hosts any more
 		d.withdraw(dr)
 		d.touch()
 	}
+	a.fail(err)
 }
 
 // lapse ends a request that was not met in its time.
@@ -143,9 +143,9 @@ func (d *Daemon) endRequest(dr *drive, err error) {
 	dr.request = nil
 	a.expiry.Stop()
 	a.o.drop()
-	a.done <- err
-	d.withdraw(dr)
+	d.withdraw(dr) // before the verb ends: whoever hears of that finds it so
 	d.touch()
+	a.done <- err
 }
 
 // withdraw takes back what hosts were asked, unless somebody waits for it still.
