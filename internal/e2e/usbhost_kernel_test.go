@@ -39,7 +39,7 @@ waitfor cmp /a.iso /dev/sr0
 mount -t iso9660 -o ro /dev/sr0 /mnt && cd /mnt && sha256sum -c SUMS
 
 ! insert /b.iso
-grep "holds the tray" /tmp/refusal
+echo "$REFUSAL" | grep "holds the tray"
 ! eject
 umount /mnt
 insert /b.iso
@@ -50,9 +50,9 @@ umount /mnt
 waitfor cmp /a.iso /dev/sr0
 
 ! insert /large.iso
-grep "1572864 blocks are more than 1151999" /tmp/refusal
+echo "$REFUSAL" | grep "1572864 blocks are more than 1151999"
 ! insert /odd.iso
-grep "no multiple of 2048" /tmp/refusal
+echo "$REFUSAL" | grep "no multiple of 2048"
 cmp /a.iso /dev/sr0
 
 guesttool lock /dev/sr0

@@ -3,8 +3,9 @@
 //
 //	insert PATH | force PATH | eject | force | status
 //
-// With "! " before it a line has to fail, and its error is in /tmp/refusal.
-// Every other line is the shell's. At the end the gadget is closed.
+// With "! " before it a line has to fail, and its error is the variable
+// REFUSAL of the shell from then on. Every other line is the shell's. At the end the
+// gadget is closed.
 package main
 
 import (
@@ -54,7 +55,7 @@ func line(g *massstorage.Gadget, text string) error {
 		return errors.New("this was not refused")
 	}
 	fmt.Println("refused:", err)
-	return os.WriteFile("/tmp/refusal", []byte(err.Error()+"\n"), 0o644)
+	return os.Setenv("REFUSAL", err.Error())
 }
 
 func step(g *massstorage.Gadget, text string) error {
