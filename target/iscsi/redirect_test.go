@@ -127,9 +127,7 @@ func TestRedirectAsksToLogOut(t *testing.T) {
 func TestRedirectAgain(t *testing.T) {
 	open := exported(oneUnit(iqn, &disk{}))
 	underGlass(t, open, func(t *testing.T, b *glass) {
-		c := b.login(t, initiator.Options{Target: iqn})
-		b.srv.Set(elsewhere(open))
-		recv(t, c)
+		c := b.asked(t, open)
 		scsitest.Pause(t.Context(), 6*time.Second)
 		b.srv.Set(open)
 		b.srv.Set(elsewhere(open))
@@ -148,13 +146,23 @@ func TestRedirectAgain(t *testing.T) {
 func TestRedirectTakenBack(t *testing.T) {
 	open := exported(oneUnit(iqn, &disk{}))
 	underGlass(t, open, func(t *testing.T, b *glass) {
-		c := b.login(t, initiator.Options{Target: iqn})
-		b.srv.Set(elsewhere(open))
-		recv(t, c)
+		c := b.asked(t, open)
 		b.srv.Set(open)
 		scsitest.Pause(t.Context(), 15*time.Second)
 		mustDo(t, c, read10(0, 4), 4*2048, nil, 0)
 	})
+}
+
+// asked logs in to a target that is served elsewhere then, and returns what was
+// asked to log out.
+func (b *glass) asked(t *testing.T, open iscsi.Settings) *initiator.Conn {
+	t.Helper()
+	c := b.login(t, initiator.Options{Target: iqn})
+	b.srv.Set(elsewhere(open))
+	if p := recv(t, c); p.Op() != initiator.Async || p.Header[36] != 1 {
+		t.Fatalf("opcode %02x, event %d; want a request to log out", p.Op(), p.Header[36])
+	}
+	return c
 }
 
 // elsewhere is s with its target served by another server.
@@ -168,9 +176,7 @@ func elsewhere(s iscsi.Settings) iscsi.Settings {
 func TestStopDuringRedirect(t *testing.T) {
 	open := exported(oneUnit(iqn, &disk{}))
 	underGlass(t, open, func(t *testing.T, b *glass) {
-		c := b.login(t, initiator.Options{Target: iqn})
-		b.srv.Set(elsewhere(open))
-		recv(t, c)
+		c := b.asked(t, open)
 		synctest.Wait()
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
