@@ -165,7 +165,7 @@ func (w *walk) readme(ts *testscript.TestScript) {
 	path := filepath.Join(ts.Getenv("REPOSITORY"), "README.md")
 	text, err := os.ReadFile(path)
 	ts.Check(err)
-	got := strings.NewReplacer(ts.Getenv("ADDR"), "127.0.0.1:3260", ts.Getenv("HOME"), "/home/you").Replace(w.transcript.String())
+	got := strings.NewReplacer(ts.Getenv("ADDR"), "127.0.0.1:3260", ts.Getenv("HOME"), "~").Replace(w.transcript.String())
 	got = host.ReplaceAllString(got, "${1}host$2")
 	before, rest, ok := strings.Cut(string(text), "```console\n")
 	want, after, ok2 := strings.Cut(rest, "```\n")
