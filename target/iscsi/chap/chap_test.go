@@ -64,6 +64,9 @@ func TestNames(t *testing.T) {
 	if got, want := chap.Names("7,9,MD5,0x8"), "7 (SHA-256), 9, MD5, 0x8 (SHA3-256)"; got != want {
 		t.Errorf("Names = %q, want %q", got, want)
 	}
+	if long := strings.Repeat("7,", 4096); chap.Names(long) != long {
+		t.Error("Names makes a long offer longer")
+	}
 	if got := chap.Algorithm(9).String(); got != "algorithm 9" {
 		t.Error(got)
 	}

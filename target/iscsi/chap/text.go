@@ -80,9 +80,16 @@ func Choose(ours []Algorithm, offer string) (Algorithm, bool) {
 	return 0, false
 }
 
+// longOffer is what no initiator's list of algorithms reaches, in bytes.
+const longOffer = 64
+
 // Names returns offer, the value of CHAP_A, for people: each number with the name of
-// its algorithm, "7 (SHA-256)", and what is none as it stands there.
+// its algorithm, "7 (SHA-256)", and what is none as it stands there. One of more
+// than 64 bytes is nobody's, and is not made longer still.
 func Names(offer string) string {
+	if len(offer) > longOffer {
+		return offer
+	}
 	var names []string
 	for item := range strings.SplitSeq(offer, ",") {
 		if id, err := DecodeID(item); err == nil && Algorithm(id).row() != nil {
